@@ -1,0 +1,187 @@
+/*
+ * config.c - reads a source, its rules and its server from the tables (see config.h).
+ *
+ * The paths of all rules are collected once, each spelling once, since the decoder looks each up once an event.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "config.h"
+#include "host.h"
+#include "spi_util.h"
+
+#define MAX_PATHS 1024
+#define MAX_PROPERTIES 10
+#define MAX_MESSAGE_BYTES (64 * 1024 * 1024)
+
+/* The paths seen so far; `spelled` is parallel to config->extract.paths. */
+typedef struct PathSet
+{
+	MemoryContext context;
+	int n;
+	TkPath *paths;
+	char **spelled;
+} PathSet;
+
+static int
+add_path(PathSet *set, const char *spelled)
+{
+	const char *error;
+
+	if (spelled == NULL)
+		return -1;
+	for (int i = 0; i < set->n; i++)
+		if (strcmp(set->spelled[i], spelled) == 0)
+			return i;
+	if (set->n == MAX_PATHS)
+		ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("a source can use at most %d paths", MAX_PATHS));
+	set->spelled[set->n] = MemoryContextStrdup(set->context, spelled);
+	error = tk_path_parse(spelled, MemoryContextAlloc(set->context, strlen(spelled) + 1), &set->paths[set->n]);
+	if (error != NULL)
+		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid path \"%s\"", spelled),
+				errdetail_internal("%s", error));
+	return set->n++;
+}
+
+static void
+add_property(SourceConfig *config, const char *name, const char *value, bool secret, MemoryContext context)
+{
+	ConsumerProperty *property;
+
+	if (value == NULL)
+		return;
+	Assert(config->n_properties < MAX_PROPERTIES);
+	property = &config->properties[config->n_properties++];
+	property->name = name;
+	property->value = MemoryContextStrdup(context, value);
+	property->secret = secret;
+}
+
+static void
+load_properties(SourceConfig *config, const char *server, Oid owner, MemoryContext context)
+{
+	List *options = host_server_options(server, owner);
+	const char *brokers = host_option(options, "bootstrap_servers", NULL);
+
+	if (brokers == NULL)
+		ereport(ERROR, errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+				errmsg("server \"%s\" has no option bootstrap_servers", server),
+				errhint("ALTER SERVER %s OPTIONS (ADD bootstrap_servers 'host:9092');", server));
+	config->properties = MemoryContextAllocZero(context, sizeof(ConsumerProperty) * MAX_PROPERTIES);
+	add_property(config, "bootstrap.servers", brokers, false, context);
+	add_property(config, "client.id", "topk", false, context);
+	add_property(config, "group.id", psprintf("topk.%s.%s", get_database_name(MyDatabaseId), config->name), false,
+				 context);
+	add_property(config, "security.protocol", host_option(options, "security_protocol", NULL), false, context);
+	add_property(config, "sasl.mechanisms", host_option(options, "sasl_mechanism", NULL), false, context);
+	add_property(config, "ssl.ca.location", host_option(options, "ssl_ca_location", NULL), false, context);
+	add_property(config, "sasl.username", host_option(options, "username", NULL), false, context);
+	add_property(config, "sasl.password", host_option(options, "password", NULL), true, context);
+}
+
+/* One dimension a row, rules in order: rule_id, event_type, item_type, item_path, weight_path, weight, ... */
+static void
+load_dimensions(PathSet *set, TkRule *rule, const char *missing)
+{
+	static SpiStatement statement = {
+		"SELECT d.key, d.value FROM topk.rule r, jsonb_each_text(r.dimensions) d WHERE r.rule_id = $1 ORDER BY d.key", 1,
+		{INT4OID}, NULL};
+	Datum values[] = {Int32GetDatum((int32) rule->rule_id)};
+	uint64 n = spi_run(&statement, values, NULL);
+	TkDimension *dimensions = MemoryContextAllocZero(set->context, sizeof(TkDimension) * Max(n, 1));
+
+	if (n > TK_MAX_DIMENSIONS)
+		ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				errmsg("a rule can have at most %d dimensions", TK_MAX_DIMENSIONS));
+	for (uint64 i = 0; i < n; i++)
+	{
+		dimensions[i].name = spi_text(i, 1, set->context);
+		dimensions[i].path = add_path(set, spi_text(i, 2, set->context));
+		dimensions[i].missing = missing;
+	}
+	rule->n_dimensions = (int) n;
+	rule->dimensions = dimensions;
+}
+
+static void
+load_rules(SourceConfig *config, PathSet *set)
+{
+	static SpiStatement statement = {
+		"SELECT rule_id, event_type, item_type, item_path, weight_path, weight, missing_value FROM topk.rule "
+		"WHERE source_id = $1 ORDER BY rule_id",
+		1, {INT4OID}, NULL};
+	Datum values[] = {Int32GetDatum(config->source_id)};
+	int n = (int) spi_run(&statement, values, NULL);
+	TkRule *rules = MemoryContextAllocZero(set->context, sizeof(TkRule) * Max(n, 1));
+	char **missing = palloc(sizeof(char *) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+	{
+		rules[i].rule_id = spi_int32(i, 1);
+		rules[i].event_type = spi_text(i, 2, set->context);
+		rules[i].item_type = spi_text(i, 3, set->context);
+		rules[i].item_path = add_path(set, spi_text(i, 4, set->context));
+		rules[i].weight_path = add_path(set, spi_text(i, 5, set->context));
+		rules[i].weight = spi_int64(i, 6);
+		missing[i] = spi_text(i, 7, set->context);
+	}
+	for (int i = 0; i < n; i++)
+		load_dimensions(set, &rules[i], missing[i]);
+	config->extract.rules = rules;
+	config->extract.n_rules = n;
+}
+
+static const char source_sql[] =
+	"SELECT s.name, s.topic, s.server, s.owner, s.enabled, s.workers, s.event_type_path, s.time_path, s.tenant_path, s.k, "
+	"s.capacity, topk.us(s.flush_interval), topk.us(s.pane_size), topk.us(s.out_of_orderness), "
+	"topk.us(s.allowed_lateness), topk.us(s.idle_timeout), topk.us(s.max_future), st.config_version "
+	"FROM topk.source s JOIN topk.source_state st USING (source_id) WHERE s.source_id = $1";
+
+SourceConfig *
+config_load(int32 source_id, MemoryContext context)
+{
+	static SpiStatement statement = {source_sql, 1, {INT4OID}, NULL};
+	Datum values[] = {Int32GetDatum(source_id)};
+	SourceConfig *config;
+	PathSet set = {.context = context};
+	char *server;
+	Oid owner;
+	bool enabled;
+
+	if (spi_run(&statement, values, NULL) == 0)
+		return NULL;
+	config = MemoryContextAllocZero(context, sizeof(SourceConfig));
+	set.paths = MemoryContextAllocZero(context, sizeof(TkPath) * MAX_PATHS);
+	set.spelled = MemoryContextAllocZero(context, sizeof(char *) * MAX_PATHS);
+	config->source_id = source_id;
+	config->name = spi_text(0, 1, context);
+	config->topic = spi_text(0, 2, context);
+	server = spi_text(0, 3, context);
+	owner = DatumGetObjectId(spi_datum(0, 4));
+	enabled = spi_bool(0, 5);
+	config->workers = spi_int32(0, 6);
+	config->extract.event_type_path = add_path(&set, spi_text(0, 7, context));
+	config->extract.time_path = add_path(&set, spi_text(0, 8, context));
+	config->extract.tenant_path = add_path(&set, spi_text(0, 9, context));
+	config->k = (uint32) spi_int32(0, 10);
+	config->capacity = (uint32) spi_int32(0, 11);
+	config->flush_interval = spi_int64(0, 12);
+	config->extract.time.pane_size = spi_int64(0, 13);
+	config->extract.time.out_of_orderness = spi_int64(0, 14);
+	config->extract.time.allowed_lateness = spi_int64(0, 15);
+	config->extract.time.idle_timeout = spi_int64(0, 16);
+	config->extract.time.max_future = spi_int64(0, 17);
+	config->version = spi_int64(0, 18);
+	config->extract.max_message_bytes = MAX_MESSAGE_BYTES;
+	load_rules(config, &set);
+	config->extract.paths = set.paths;
+	config->extract.n_paths = set.n;
+	config->runs = enabled && config->extract.n_rules > 0;
+	if (config->runs)
+		load_properties(config, server, owner, context);
+	return config;
+}

@@ -1,0 +1,125 @@
+/*
+ * extract.h - from one message to what it counts: rules, reasons, and the event that comes of it.
+ *
+ * Pure.  The order of the checks is a contract, since a message has exactly one outcome and a recount must
+ * find the same one:
+ *   tombstone (no payload) -> bad_json -> bad_event_type -> no_time, bad_time, future_time -> no_rule ->
+ *   bad_tenant, tenant_too_long, tenant_has_nul -> no_item, bad_item, item_too_long, item_has_nul ->
+ *   bad_weight -> for each dimension in order bad_value, value_too_long, value_has_nul.
+ * An outcome that is not a dead letter and comes after the time checks has a time, and moves the watermark.
+ */
+#ifndef TK_EXTRACT_H
+#define TK_EXTRACT_H
+
+#include "decode.h"
+#include "watermark.h"
+
+#define TK_MAX_ITEM_BYTES 1024
+#define TK_MAX_VALUE_BYTES 512 /* tenants and dimension values: they are keys of topk.list */
+#define TK_MAX_WEIGHT (INT64_C(1) << 40) /* 8 million such events fit into a total: else bad_weight */
+
+typedef enum TkOutcome
+{
+	TK_COUNTED,
+	TK_NO_RULE,	  /* no rule for this event type: counted in the statistics only */
+	TK_NO_ITEM,	  /* the item is missing or null: likewise */
+	TK_TOMBSTONE, /* a Kafka message without a payload: likewise */
+	TK_DEAD,	  /* unreadable; `reason` says why */
+	TK_RETRY	  /* out of memory: nothing is wrong with the message */
+} TkOutcome;
+
+/* The fixed vocabulary of topk.dead_letter.reason, in the order of the checks. */
+typedef enum TkReason
+{
+	TK_REASON_NONE,
+	TK_BAD_JSON,
+	TK_BAD_EVENT_TYPE,
+	TK_NO_EVENT_TIME,
+	TK_BAD_TIME,
+	TK_FUTURE_TIME,
+	TK_BAD_TENANT,
+	TK_TENANT_TOO_LONG,
+	TK_TENANT_HAS_NUL,
+	TK_BAD_ITEM,
+	TK_ITEM_TOO_LONG,
+	TK_ITEM_HAS_NUL,
+	TK_BAD_WEIGHT,
+	TK_BAD_VALUE,
+	TK_VALUE_TOO_LONG,
+	TK_VALUE_HAS_NUL,
+	TK_N_REASONS
+} TkReason;
+
+/* "bad_json", "bad_event_type", "no_time", "bad_time", "future_time", "bad_tenant", ... */
+const char *tk_reason_name(TkReason reason);
+
+typedef struct TkDimension
+{
+	const char *name;
+	int path; /* index into the extractor's paths */
+	const char *missing; /* the value if there is none: "unknown" */
+} TkDimension;
+
+/* One rule, as configured.  All strings and arrays belong to the caller and outlive the extractor. */
+typedef struct TkRule
+{
+	int64_t rule_id;
+	const char *event_type;
+	const char *item_type;
+	int item_path;
+	int weight_path; /* -1: `weight` always */
+	int64_t weight;
+	int n_dimensions;
+	const TkDimension *dimensions;
+} TkRule;
+
+typedef struct TkExtractConfig
+{
+	const TkPath *paths;
+	int n_paths;
+	int event_type_path;
+	int time_path;	 /* -1: the Kafka timestamp is the event's time */
+	int tenant_path; /* -1: every event's tenant is '' */
+	const TkRule *rules; /* at most one for each event type */
+	int n_rules;
+	TkTimeRules time;
+	size_t max_message_bytes;
+} TkExtractConfig;
+
+typedef struct TkText
+{
+	const char *data;
+	size_t len;
+} TkText;
+
+#define TK_MAX_DIMENSIONS 32
+
+/* What one message came to.  All text is valid until the next message. */
+typedef struct TkEvent
+{
+	TkOutcome outcome;
+	TkReason reason;
+	bool has_time;
+	int64_t time; /* us, if has_time */
+	const TkRule *rule;
+	int rule_index;
+	TkText tenant;
+	TkText item;
+	uint64_t weight;
+	TkText values[TK_MAX_DIMENSIONS]; /* one for each dimension of the rule */
+} TkEvent;
+
+typedef struct TkExtractor TkExtractor;
+
+/* The configuration is referred to, not copied.  NULL: out of memory. */
+TkExtractor *tk_extractor_create(const TkExtractConfig *config);
+void tk_extractor_free(TkExtractor *extractor);
+
+/*
+ * Reads one message.  payload NULL: a tombstone.  kafka_time (us) is used if the source says so; now is the
+ * wall clock.  Never fails otherwise than by event->outcome.
+ */
+void tk_extract(TkExtractor *extractor, const char *payload, size_t len, int64_t kafka_time, int64_t now,
+				TkEvent *event);
+
+#endif

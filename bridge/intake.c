@@ -1,0 +1,148 @@
+/*
+ * intake.c - from what the consumer read to panes, clocks, counts and dead letters (see intake.h).
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "intake.h"
+
+Intake *
+intake_create(StoreSession *session, MemoryContext context)
+{
+	Intake *intake = MemoryContextAllocZero(context, sizeof(Intake));
+
+	intake->session = session;
+	intake->letters = AllocSetContextCreate(context, "topk dead letters", ALLOCSET_DEFAULT_SIZES);
+	for (int i = 0; i < session->n_partitions; i++)
+		intake->n_by_number = Max(intake->n_by_number, session->partitions[i].partition + 1);
+	intake->by_number = MemoryContextAllocZero(context, sizeof(StorePartition *) * Max(intake->n_by_number, 1));
+	for (int i = 0; i < session->n_partitions; i++)
+		intake->by_number[session->partitions[i].partition] = &session->partitions[i];
+	intake->extractor = tk_extractor_create(&session->config->extract);
+	return intake->extractor == NULL ? NULL : intake;
+}
+
+static void *
+letter_alloc(Intake *intake, size_t size)
+{
+	return MemoryContextAllocExtended(intake->letters, size, MCXT_ALLOC_NO_OOM);
+}
+
+static bool
+keep_letter(Intake *intake, const ConsumerEvent *message, TkReason reason)
+{
+	size_t key_len = Min(message->key_len, INTAKE_KEPT_BYTES);
+	size_t payload_len = Min(message->payload_len, INTAKE_KEPT_BYTES);
+	StoreDeadLetter *letter = letter_alloc(intake, sizeof(StoreDeadLetter) + key_len + payload_len);
+	char *bytes = (char *) (letter + 1);
+
+	if (letter == NULL)
+	{
+		host_error(&intake->error, ERRCODE_OUT_OF_MEMORY, "out of memory for a dead letter");
+		return false;
+	}
+	*letter = (StoreDeadLetter) {.partition = message->partition, .offset = message->offset, .reason = reason,
+								 .key_len = key_len, .payload_len = payload_len, .payload_bytes = message->payload_len,
+								 .next = intake->session->dead_letters};
+	if (message->key != NULL)
+		letter->key = memcpy(bytes, message->key, key_len);
+	if (message->payload != NULL)
+		letter->payload = memcpy(bytes + key_len, message->payload, payload_len);
+	intake->session->dead_letters = letter;
+	intake->letter_bytes += sizeof(StoreDeadLetter) + key_len + payload_len;
+	return true;
+}
+
+/* An event with an item: judged by the watermark just before it, then counted unless it is too late. */
+static bool
+count_event(Intake *intake, StorePartition *partition, const TkEvent *event, TkLateness lateness)
+{
+	TkStatus status;
+
+	if (lateness == TK_TOO_LATE)
+	{
+		partition->counts.too_late++;
+		return true;
+	}
+	partition->counts.counted++;
+	partition->counts.late += lateness == TK_LATE;
+	status = tk_pane_add(intake->session->panes, event);
+	if (status == TK_OK)
+		return true;
+	host_error(&intake->error, status == TK_NO_MEMORY ? ERRCODE_OUT_OF_MEMORY : ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+			   "could not count an event: %s", tk_status_text(status));
+	return false;
+}
+
+static bool
+take_message(Intake *intake, StorePartition *partition, const ConsumerEvent *message, int64 now)
+{
+	const TkTimeRules *rules = &intake->session->config->extract.time;
+	StoreCounts *counts = &partition->counts;
+	TkLateness lateness = TK_IN_TIME;
+	TkEvent event;
+
+	tk_extract(intake->extractor, message->payload, message->payload_len, message->timestamp, now, &event);
+	if (event.outcome == TK_RETRY)
+	{
+		host_error(&intake->error, ERRCODE_OUT_OF_MEMORY, "out of memory to read a message");
+		return false;
+	}
+	if (event.outcome != TK_DEAD && event.has_time)
+	{
+		lateness = tk_clock_judge(&partition->clock, rules, event.time);
+		tk_clock_observe(&partition->clock, rules, event.time, now);
+	}
+	else
+		tk_clock_touch(&partition->clock);
+	counts->events++;
+	switch (event.outcome)
+	{
+		case TK_COUNTED:
+			return count_event(intake, partition, &event, lateness);
+		case TK_NO_RULE:
+			counts->no_rule++;
+			return true;
+		case TK_NO_ITEM:
+			counts->no_item++;
+			return true;
+		case TK_TOMBSTONE:
+			counts->tombstones++;
+			return true;
+		default:
+			counts->dead_letters++;
+			return keep_letter(intake, message, event.reason);
+	}
+}
+
+bool
+intake_take(Intake *intake, const ConsumerEvent *event, int64 now)
+{
+	StorePartition *partition =
+		event->partition >= 0 && event->partition < intake->n_by_number ? intake->by_number[event->partition] : NULL;
+
+	if (partition == NULL || event->offset < partition->next_offset)
+		return true; /* not ours, or read already */
+	partition->changed = true;
+	if (event->kind == CONSUMER_END)
+	{
+		/* What lies between the last message and the end are control records. */
+		partition->next_offset = event->offset;
+		partition->log_end = event->offset;
+		tk_clock_set_at_end(&partition->clock, &intake->session->config->extract.time, true, now);
+		return true;
+	}
+	if (!take_message(intake, partition, event, now))
+		return false;
+	partition->next_offset = event->offset + 1;
+	return true;
+}
+
+void
+intake_flushed(Intake *intake)
+{
+	intake->session->dead_letters = NULL;
+	MemoryContextReset(intake->letters);
+	intake->letter_bytes = 0;
+}

@@ -1,0 +1,248 @@
+/*
+ * manager.c - keeps the processes of one database running: workers, a closer for each source, a publisher for
+ * each sink.
+ *
+ * Each second it compares what the tables want with what it has started.  It holds no state that matters: the
+ * processes that it starts take a lock of their own, look after themselves, and end when they are not wanted.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "storage/ipc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "host.h"
+#include "spi_util.h"
+
+#define CYCLE_MS 1000
+
+typedef struct Role
+{
+	char code; /* as in the query below */
+	const char *type;
+	const char *function;
+} Role;
+
+static const Role roles[] = {
+	{'w', "topk worker", "topk_worker_main"},
+	{'c', "topk closer", "topk_closer_main"},
+	{'p', "topk publisher", "topk_publisher_main"},
+};
+
+/* One process that is or was wanted. */
+typedef struct Child
+{
+	char role;
+	int32 id;
+	int32 number;
+	bool wanted; /* in this cycle */
+	BackgroundWorkerHandle *handle; /* NULL: not running */
+	TimestampTz started;
+	int failures; /* starts that ended within 10 s, in a row */
+} Child;
+
+static MemoryContext children_context;
+static List *children = NIL;
+static bool out_of_slots = false;
+
+static const char wanted_sql[] =
+	"SELECT 'w', s.source_id, n, format('topk worker %s.%s', s.name, n) FROM topk.source s, generate_series(0, s.workers - 1) n "
+	"WHERE s.enabled AND EXISTS (SELECT FROM topk.rule r WHERE r.source_id = s.source_id) "
+	"UNION ALL SELECT 'c', s.source_id, 0, format('topk closer %s', s.name) FROM topk.source s "
+	"UNION ALL SELECT 'p', k.sink_id, 0, format('topk publisher %s', k.name) FROM topk.sink k WHERE k.enabled "
+	"ORDER BY 1, 2, 3";
+
+static Child *
+child_of(char role, int32 id, int32 number)
+{
+	ListCell *cell;
+	Child *child;
+	MemoryContext old;
+
+	foreach (cell, children)
+	{
+		child = lfirst(cell);
+		if (child->role == role && child->id == id && child->number == number)
+			return child;
+	}
+	old = MemoryContextSwitchTo(children_context);
+	child = palloc0(sizeof(Child));
+	child->role = role;
+	child->id = id;
+	child->number = number;
+	children = lappend(children, child);
+	MemoryContextSwitchTo(old);
+	return child;
+}
+
+/* The limit is reached: said once in the log, and where people look. */
+static void
+report_no_slot(Child *child)
+{
+	static SpiStatement statement = {
+		"INSERT INTO topk.worker AS w (source_id, worker, state, last_error, last_error_at) VALUES ($1, $2, 'failed', "
+		"'no background worker slot is free: raise max_worker_processes and restart the server', now()) "
+		"ON CONFLICT (source_id, worker) DO UPDATE SET state = excluded.state, last_error = excluded.last_error, "
+		"last_error_at = excluded.last_error_at",
+		2, {INT4OID, INT4OID}, NULL};
+	Datum values[] = {Int32GetDatum(child->id), Int32GetDatum(child->number)};
+
+	if (child->role == 'w')
+		spi_run(&statement, values, NULL);
+	if (!out_of_slots)
+		ereport(WARNING, errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				errmsg("topk cannot start all of its processes: no background worker slot is free"),
+				errhint("Raise max_worker_processes and restart the server."));
+	out_of_slots = true;
+}
+
+static bool
+start_child(Child *child, const char *name)
+{
+	BackgroundWorker worker = {0};
+	HostArgs args = {.database = MyDatabaseId, .id = child->id, .number = child->number};
+	const Role *role = roles;
+	MemoryContext old;
+	bool started;
+
+	while (role->code != child->role)
+		role++;
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_notify_pid = MyProcPid;
+	strlcpy(worker.bgw_library_name, "topk_worker", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, role->function, BGW_MAXLEN);
+	strlcpy(worker.bgw_name, name, BGW_MAXLEN);
+	strlcpy(worker.bgw_type, role->type, BGW_MAXLEN);
+	memcpy(worker.bgw_extra, &args, sizeof(args));
+	child->started = GetCurrentTimestamp();
+	old = MemoryContextSwitchTo(children_context);
+	started = RegisterDynamicBackgroundWorker(&worker, &child->handle);
+	MemoryContextSwitchTo(old);
+	if (!started)
+		child->handle = NULL;
+	return started;
+}
+
+/* A child that ended soon after its start waits longer before it is started again. */
+static void
+notice_ended(void)
+{
+	ListCell *cell;
+
+	foreach (cell, children)
+	{
+		Child *child = lfirst(cell);
+		pid_t pid;
+
+		child->wanted = false;
+		if (child->handle == NULL || GetBackgroundWorkerPid(child->handle, &pid) != BGWH_STOPPED)
+			continue;
+		pfree(child->handle);
+		child->handle = NULL;
+		if (TimestampDifferenceExceeds(child->started, GetCurrentTimestamp(), 10000))
+			child->failures = 0;
+		child->failures++;
+	}
+}
+
+static bool
+may_start(const Child *child)
+{
+	return child->failures == 0 ||
+		   TimestampDifferenceExceeds(child->started, GetCurrentTimestamp(), (int) Min(child->failures, 10) * 1000);
+}
+
+/* A step.  arg: bool, set to false if the extension is gone. */
+static void
+start_wanted(void *arg)
+{
+	static SpiStatement statement = {wanted_sql, 0, {0}, NULL};
+	uint64 n;
+	SPITupleTable *table;
+	bool refused = false;
+
+	if (!host_extension_exists())
+	{
+		*(bool *) arg = false;
+		return;
+	}
+	n = spi_run(&statement, NULL, NULL);
+	table = SPI_tuptable;
+	for (uint64 i = 0; i < n; i++)
+	{
+		Child *child;
+
+		SPI_tuptable = table;
+		child = child_of(*spi_text(i, 1, CurrentMemoryContext), spi_int32(i, 2), spi_int32(i, 3));
+		child->wanted = true;
+		if (child->handle != NULL || !may_start(child) || refused)
+			continue;
+		if (!start_child(child, spi_text(i, 4, CurrentMemoryContext)))
+		{
+			refused = true;
+			report_no_slot(child);
+		}
+	}
+	if (!refused)
+		out_of_slots = false;
+}
+
+/* Ends the children that no row wants any more, and forgets them once they have ended. */
+static void
+stop_unwanted(void)
+{
+	ListCell *cell;
+
+	foreach (cell, children)
+	{
+		Child *child = lfirst(cell);
+
+		if (child->wanted)
+			continue;
+		if (child->handle != NULL)
+			TerminateBackgroundWorker(child->handle);
+		else
+		{
+			children = foreach_delete_current(children, cell);
+			pfree(child);
+		}
+	}
+}
+
+void
+topk_manager_main(Datum arg)
+{
+	bool exists = true;
+
+	host_start("topk manager");
+	children_context = AllocSetContextCreate(TopMemoryContext, "topk manager", ALLOCSET_DEFAULT_SIZES);
+	if (!host_lock('m', 0, 0))
+		proc_exit(0);
+	while (!host_should_stop() && exists)
+	{
+		HostError error;
+
+		notice_ended();
+		if (!host_setting_bool("topk.enabled"))
+			stop_unwanted();
+		else if (host_try(start_wanted, &exists, &error))
+			stop_unwanted();
+		else
+			ereport(LOG, errcode(error.sqlstate), errmsg("topk manager: %s", error.message));
+		if (exists)
+			host_wait(CYCLE_MS);
+	}
+	for (ListCell *cell = list_head(children); cell != NULL; cell = lnext(children, cell))
+	{
+		Child *child = lfirst(cell);
+
+		if (child->handle != NULL)
+			TerminateBackgroundWorker(child->handle);
+	}
+	proc_exit(0);
+}

@@ -1,0 +1,464 @@
+/*
+ * publisher.c - the process that mirrors the results of one sink into its Redis.
+ *
+ * Each half second: look at the marker (network), read what should be there (one step), write what differs
+ * (network), note what was written (one step).  No transaction is open while it waits for Redis, and no error
+ * of Redis or the database ends it: it says so once, and tries again with growing pauses.
+ *
+ * The marker is a hash in Redis, fenced like all others, that tells how many keys this sink had written.  It is
+ * updated after the keys, and before the database learns of them.  So a Redis whose marker is there, is ours,
+ * and counts at least what we know of, holds all that topk.publication says; any other one (empty, restored from
+ * an older copy, failed over without the last writes, another server) is given everything again.
+ */
+#include "postgres.h"
+
+#include <inttypes.h>
+
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#include "host.h"
+#include "publish_memory.h"
+#include "publish_plan.h"
+#include "publish_store.h"
+#include "redis_client.h"
+
+#define CYCLE_MS 500
+#define OPEN_US INT64CONST(1000000)	 /* between looks at open windows */
+#define WIDE_US INT64CONST(10000000) /* between readings of the global lists and the items */
+#define STATUS_US INT64CONST(1000000)
+#define MAX_PAUSE_MS 10000
+#define PIPELINE_WRITES 64 /* between looks at interrupts */
+#define DEFAULT_TIMEOUT "5000"
+
+typedef struct Publisher
+{
+	int32 sink_id;
+	MemoryContext context;		 /* of the connected sink */
+	MemoryContext cycle_context; /* reset each cycle */
+	PublishMemory *memory;
+	PublishSink sink; /* as connected for; its name is kept after that */
+	RedisClient *client;
+	RedisFence fence;
+	char token[64]; /* tells our marker from that of another database */
+	int64 keys;		/* written, as far as we know */
+	bool keys_known;
+
+	bool gone;		  /* sink or extension */
+	bool reconnect;	  /* the configuration has changed */
+	bool redis_lost;  /* what Redis holds is not what we know of */
+	bool more;		  /* there is more to do at once */
+	bool wide_wanted; /* see PublishPlan */
+	int64 now;
+	int64 next_open;
+	int64 next_wide;
+
+	int failures; /* cycles in a row */
+	bool status_changed;
+	bool published;		/* since the status was saved */
+	int64 next_status;
+	HostError error;	/* of the last cycle */
+	char *saved_message; /* of the error that was saved */
+} Publisher;
+
+/* ---- errors ---- */
+
+static bool
+fail_redis(Publisher *publisher, int sqlstate, const char *message)
+{
+	host_error(&publisher->error, sqlstate, "Redis: %s", message);
+	return false;
+}
+
+static void
+disconnect(Publisher *publisher)
+{
+	redis_client_close(publisher->client);
+	publisher->client = NULL;
+}
+
+/* The connection failed, or Redis answered what makes it useless. */
+static bool
+fail_connection(Publisher *publisher)
+{
+	fail_redis(publisher, ERRCODE_CONNECTION_FAILURE, redis_client_error(publisher->client));
+	disconnect(publisher);
+	return false;
+}
+
+/* ---- connecting ---- */
+
+typedef struct Connecting
+{
+	Publisher *publisher;
+	RedisClientConfig config;
+} Connecting;
+
+/* Step. */
+static void
+read_config(void *arg)
+{
+	Connecting *connecting = arg;
+	Publisher *publisher = connecting->publisher;
+	RedisClientConfig *config = &connecting->config;
+	MemoryContext old = MemoryContextSwitchTo(publisher->context);
+	bool tls = false;
+	List *options;
+
+	publisher->gone = !publish_store_read_sink(publisher->sink_id, &publisher->sink, publisher->context);
+	if (publisher->gone)
+		return;
+	options = host_server_options(publisher->sink.server, publisher->sink.owner);
+	config->host = host_option(options, "host", "127.0.0.1");
+	config->port = atoi(host_option(options, "port", "6379"));
+	config->db = atoi(host_option(options, "db", "0"));
+	config->username = host_option(options, "username", NULL);
+	config->password = host_option(options, "password", NULL);
+	config->connect_timeout = atoi(host_option(options, "connect_timeout", DEFAULT_TIMEOUT));
+	config->command_timeout = atoi(host_option(options, "command_timeout", DEFAULT_TIMEOUT));
+	(void) parse_bool(host_option(options, "tls", "off"), &tls);
+	config->tls = tls;
+	MemoryContextSwitchTo(old);
+}
+
+static void
+make_token(Publisher *publisher)
+{
+	snprintf(publisher->token, sizeof(publisher->token), "%" PRIx64 "-%u-%d", GetSystemIdentifier(), MyDatabaseId,
+			 publisher->sink_id);
+}
+
+static bool
+connect_redis(Publisher *publisher)
+{
+	Connecting connecting = {.publisher = publisher};
+	char error[REDIS_CLIENT_ERROR_LEN];
+
+	MemoryContextReset(publisher->context);
+	if (!host_try(read_config, &connecting, &publisher->error))
+		return false;
+	if (publisher->gone)
+		return true;
+	if (!publisher->keys_known)
+		publisher->keys = publisher->sink.keys_published;
+	publisher->keys_known = true;
+	publisher->client = redis_client_open(&connecting.config, error);
+	if (publisher->client == NULL)
+		return fail_redis(publisher, ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION, error);
+	publisher->fence.incarnation = publisher->sink.incarnation;
+	publisher->fence.timeline = GetWALInsertionTimeLine();
+	return true;
+}
+
+/* ---- the marker ---- */
+
+static char *
+marker_name(const Publisher *publisher)
+{
+	return psprintf("topk:marker:%s", publisher->sink.name);
+}
+
+static MirrorText
+to_text(const char *string)
+{
+	return (MirrorText){string, strlen(string)};
+}
+
+/* Sets publisher->redis_lost if this is not the Redis that we know of. */
+static bool
+check_marker(Publisher *publisher)
+{
+	RedisField fields[] = {{.name = "incarnation"}, {.name = "token"}, {.name = "keys"}};
+
+	if (!redis_client_read(publisher->client, marker_name(publisher), fields, lengthof(fields)))
+		return fail_connection(publisher);
+	if (!fields[0].found || strtoll(fields[0].value, NULL, 10) != publisher->fence.incarnation || !fields[1].found ||
+		strcmp(fields[1].value, publisher->token) != 0 || !fields[2].found ||
+		strtoll(fields[2].value, NULL, 10) < publisher->keys)
+		publisher->redis_lost = true;
+	return true;
+}
+
+static bool
+write_marker(Publisher *publisher)
+{
+	MirrorText fields[] = {to_text("incarnation"), to_text(psprintf(INT64_FORMAT, publisher->fence.incarnation)),
+		to_text("token"), to_text(publisher->token), to_text("keys"), to_text(psprintf(INT64_FORMAT, publisher->keys))};
+	RedisWrite write = {
+		.action = REDIS_REPLACE,
+		.key = {.hash = to_text(marker_name(publisher)), .n_fields = 3, .fields = fields, .expire_at = MIRROR_NEVER},
+		.stamp = "lastUpdated"};
+
+	if (!redis_client_write(publisher->client, &publisher->fence, publisher->now, &write, 1))
+		return fail_connection(publisher);
+	if (write.outcome != REDIS_DONE)
+		return fail_redis(publisher, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, redis_client_error(publisher->client));
+	return true;
+}
+
+/* Step. */
+static void
+forget_published(void *arg)
+{
+	Publisher *publisher = arg;
+
+	publish_store_forget_windows(publisher->sink_id);
+	publisher->fence.sequence = publish_store_draw_sequence();
+}
+
+/*
+ * Begins anew with an unknown Redis.  The marker is written once the database has forgotten, so that nobody ever
+ * finds a marker that vouches for too much; and if a newer publisher holds it, this one goes no further.
+ */
+static bool
+begin_anew(Publisher *publisher)
+{
+	if (publisher->keys > 0)
+		ereport(LOG, errmsg("topk sink \"%s\": Redis does not hold what was published, publishing all of it again",
+							publisher->sink.name));
+	if (!host_try(forget_published, publisher, &publisher->error))
+		return false;
+	publish_memory_clear(publisher->memory);
+	publisher->wide_wanted = true;
+	publisher->next_wide = 0;
+	if (!write_marker(publisher))
+		return false;
+	publisher->redis_lost = false;
+	return true;
+}
+
+/* ---- one cycle ---- */
+
+typedef struct Reading
+{
+	Publisher *publisher;
+	PublishPlan plan;
+} Reading;
+
+/* Step. */
+static void
+read_plan(void *arg)
+{
+	Reading *reading = arg;
+	Publisher *publisher = reading->publisher;
+	PublishSink sink;
+
+	publisher->gone = !publish_store_read_sink(publisher->sink_id, &sink, publisher->cycle_context);
+	if (publisher->gone)
+		return;
+	publisher->redis_lost = sink.version != publisher->sink.version;
+	publisher->reconnect = publisher->redis_lost || sink.address != publisher->sink.address;
+	if (!publisher->reconnect)
+		publish_plan_read(&reading->plan);
+}
+
+/* Sends the plan in pieces.  What is not sent when the process has to stop stays undone. */
+static bool
+send_plan(Publisher *publisher, PublishPlan *plan)
+{
+	for (size_t i = 0; i < plan->n_writes && !host_should_stop(); i += PIPELINE_WRITES)
+	{
+		size_t n = Min(PIPELINE_WRITES, plan->n_writes - i);
+
+		if (!redis_client_write(publisher->client, &publisher->fence, publisher->now, plan->writes + i, n))
+			return fail_connection(publisher);
+		if (redis_client_error(publisher->client)[0] != '\0' && publisher->error.sqlstate == 0)
+			fail_redis(publisher, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, redis_client_error(publisher->client));
+		host_check_interrupts();
+	}
+	return true;
+}
+
+/* Writes what is planned, and the marker after it.  Brings what was done into the memory whatever happened. */
+static bool
+write_plan(Publisher *publisher, PublishPlan *plan)
+{
+	bool ok;
+
+	publisher->fence.sequence = plan->sequence;
+	ok = send_plan(publisher, plan);
+	publish_plan_settle(plan);
+	publisher->keys += plan->n_written;
+	publisher->published |= plan->n_written > 0;
+	publisher->more = plan->more;
+	publisher->wide_wanted = plan->wide_wanted && !plan->wide_done;
+	if (plan->wide_done)
+		publisher->next_wide = publisher->now + WIDE_US;
+	if (ok && plan->n_written > 0)
+		ok = write_marker(publisher);
+	return ok;
+}
+
+typedef struct Saving
+{
+	Publisher *publisher;
+	const PublishPlan *plan; /* NULL: the status alone */
+} Saving;
+
+/* Step. */
+static void
+save(void *arg)
+{
+	Saving *saving = arg;
+	Publisher *publisher = saving->publisher;
+	bool failing = publisher->error.sqlstate != 0;
+	PublishStatus status = {.state = failing ? "retrying" : "running",
+		.error = failing ? publisher->error.message : NULL,
+		.keys_published = publisher->keys,
+		.published = publisher->published};
+
+	if (saving->plan != NULL && saving->plan->n_finals > 0)
+		publish_store_save_windows(publisher->sink_id, saving->plan->finals, saving->plan->n_finals);
+	publish_store_save_status(publisher->sink_id, &status);
+}
+
+/* Notes what was written; nothing is written while nothing happens. */
+static bool
+save_progress(Publisher *publisher, const PublishPlan *plan)
+{
+	Saving saving = {publisher, plan};
+	bool due = publisher->status_changed || (publisher->published && publisher->now >= publisher->next_status);
+
+	if (plan->n_finals == 0 && !due)
+		return true;
+	if (!host_try(save, &saving, &publisher->error))
+		return false;
+	publisher->status_changed = false;
+	publisher->published = false;
+	publisher->next_status = publisher->now + STATUS_US;
+	return true;
+}
+
+static bool
+publish(Publisher *publisher)
+{
+	Reading reading = {publisher,
+		{.memory = publisher->memory,
+			.context = publisher->cycle_context,
+			.sink_id = publisher->sink_id,
+			.now = publisher->now,
+			.with_open = publisher->now >= publisher->next_open,
+			.wide_wanted = publisher->wide_wanted,
+			.wide_due = publisher->now >= publisher->next_wide}};
+
+	if (!host_try(read_plan, &reading, &publisher->error))
+		return false;
+	if (publisher->gone || publisher->reconnect)
+		return true;
+	if (reading.plan.with_open)
+		publisher->next_open = publisher->now + OPEN_US;
+	publisher->more = false;
+	if (reading.plan.sequence != 0 && !write_plan(publisher, &reading.plan))
+		return false;
+	if (publisher->error.sqlstate != 0)
+	{
+		if (reading.plan.n_written == 0)
+			disconnect(publisher); /* perhaps this server no longer is the one to write to */
+		return false;
+	}
+	return save_progress(publisher, &reading.plan);
+}
+
+static bool
+run_cycle(Publisher *publisher)
+{
+	publisher->now = host_now();
+	publisher->error.sqlstate = 0;
+	if (publisher->client == NULL && !connect_redis(publisher))
+		return false;
+	if (publisher->gone)
+		return true;
+	if (!check_marker(publisher))
+		return false;
+	if (publisher->redis_lost && !begin_anew(publisher))
+		return false;
+	return publish(publisher);
+}
+
+/* ---- the process ---- */
+
+static void
+note_failure(Publisher *publisher)
+{
+	Saving saving = {publisher, NULL};
+	const char *message = publisher->error.message;
+
+	if (publisher->failures++ == 0)
+		ereport(WARNING, errcode(publisher->error.sqlstate),
+				errmsg("topk sink \"%s\" cannot be published, trying again: %s",
+					   publisher->sink.name != NULL ? publisher->sink.name : "?", message));
+	publisher->status_changed = true;
+	if (publisher->saved_message != NULL && strcmp(publisher->saved_message, message) == 0)
+		return;
+	if (!host_try(save, &saving, NULL))
+		return;
+	if (publisher->saved_message != NULL)
+		pfree(publisher->saved_message);
+	publisher->saved_message = MemoryContextStrdup(TopMemoryContext, message);
+}
+
+static void
+note_success(Publisher *publisher)
+{
+	if (publisher->failures > 0)
+		ereport(LOG, errmsg("topk sink \"%s\" is published again", publisher->sink.name));
+	publisher->failures = 0;
+	if (publisher->saved_message != NULL)
+		pfree(publisher->saved_message);
+	publisher->saved_message = NULL;
+}
+
+static long
+pause_of(const Publisher *publisher)
+{
+	if (publisher->failures > 0)
+		return host_backoff(publisher->failures, MAX_PAUSE_MS);
+	return publisher->more || publisher->reconnect ? 0 : CYCLE_MS;
+}
+
+static Publisher *
+make_publisher(int32 sink_id)
+{
+	Publisher *publisher = MemoryContextAllocZero(TopMemoryContext, sizeof(Publisher));
+
+	publisher->sink_id = sink_id;
+	publisher->context = AllocSetContextCreate(TopMemoryContext, "topk publisher", ALLOCSET_DEFAULT_SIZES);
+	publisher->cycle_context = AllocSetContextCreate(TopMemoryContext, "topk publisher cycle", ALLOCSET_DEFAULT_SIZES);
+	publisher->memory = publish_memory_create(TopMemoryContext);
+	publisher->wide_wanted = true;
+	publisher->status_changed = true;
+	make_token(publisher);
+	return publisher;
+}
+
+void
+topk_publisher_main(Datum arg)
+{
+	HostArgs args = host_start("topk publisher");
+	Publisher *publisher = make_publisher(args.id);
+
+	if (!host_lock('p', args.id, 0))
+		proc_exit(0);
+	/* the sequence must be drawn before the snapshot that is read, so each statement needs its own */
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+	while (!host_should_stop() && !publisher->gone)
+	{
+		MemoryContextReset(publisher->cycle_context);
+		MemoryContextSwitchTo(publisher->cycle_context);
+		if (publisher->reconnect)
+			disconnect(publisher);
+		publisher->reconnect = false;
+		if (run_cycle(publisher))
+			note_success(publisher);
+		else
+			note_failure(publisher);
+		if (!publisher->gone)
+			host_wait(pause_of(publisher));
+	}
+	disconnect(publisher);
+	proc_exit(0);
+}

@@ -1,0 +1,61 @@
+/*
+ * redis_script.h - the one script through which everything is written to Redis.
+ *
+ * It changes a zset and the hash beside it together, and only if no newer writer has been there: the hash keeps
+ * the writer's fence "incarnation/timeline/sequence", and a call that brings an older one changes nothing.
+ * The same call twice leaves the same keys, so a retry is always safe.
+ *
+ *	KEYS	the hash; the zset, if there is one
+ *	ARGV	1		'replace': the keys hold what follows, and nothing else
+ *					'retime': the keys get another expiry (a past one removes them)
+ *			2 .. 4	incarnation, timeline, sequence (whole numbers below 2^53)
+ *			5		expiry in ms since 1970, '' for none
+ *			6		n, the number of arguments that are fields
+ *			7 ..	field name, value, ... (n), then score, member, ...
+ *
+ * Returns 1: done.  0: nothing to retime, the hash is gone.  A string: refused, the fence that is held.
+ */
+#ifndef TK_REDIS_SCRIPT_H
+#define TK_REDIS_SCRIPT_H
+
+static const char redis_script[] =
+	"local held = redis.call('HGET', KEYS[1], 'fence')\n"
+	"if held then\n"
+	"  local theirs = {string.match(held, '^(%d+)/(%d+)/(%d+)$')}\n"
+	"  for i = 1, #theirs do\n"
+	"    local their, our = tonumber(theirs[i]), tonumber(ARGV[i + 1])\n"
+	"    if their > our then return held end\n"
+	"    if their < our then break end\n"
+	"  end\n"
+	"end\n"
+
+	"local function expire(key)\n"
+	"  if ARGV[5] == '' then redis.call('PERSIST', key)\n"
+	"  else redis.call('PEXPIREAT', key, ARGV[5]) end\n"
+	"end\n"
+
+	"if ARGV[1] == 'retime' then\n"
+	"  if not held then return 0 end\n"
+	"  for i = 1, #KEYS do expire(KEYS[i]) end\n"
+	"  return 1\n"
+	"end\n"
+
+	/* unpack() puts its results on Lua's C stack, which holds 8,000 */
+	"local function call(command, key, first, last)\n"
+	"  for from = first, last, 2000 do\n"
+	"    redis.call(command, key, unpack(ARGV, from, math.min(from + 1999, last)))\n"
+	"  end\n"
+	"end\n"
+
+	/* A Redis without memory refuses its first command that needs some: before anything is gone. */
+	"local fence = ARGV[2] .. '/' .. ARGV[3] .. '/' .. ARGV[4]\n"
+	"redis.call('HSET', KEYS[1], 'fence', fence)\n"
+	"redis.call('DEL', unpack(KEYS))\n"
+	"redis.call('HSET', KEYS[1], 'fence', fence)\n"
+	"local n = tonumber(ARGV[6])\n"
+	"call('HSET', KEYS[1], 7, 6 + n)\n"
+	"if KEYS[2] then call('ZADD', KEYS[2], 7 + n, #ARGV) end\n"
+	"for i = 1, #KEYS do expire(KEYS[i]) end\n"
+	"return 1\n";
+
+#endif

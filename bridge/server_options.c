@@ -1,0 +1,178 @@
+/*
+ * server_options.c - checks the options of servers and user mappings, and paths, when they are written.
+ *
+ * Addresses belong to CREATE SERVER, secrets to CREATE USER MAPPING: pg_foreign_server can be read by everyone.
+ * What names a file on the server is for superusers.
+ */
+#include "postgres.h"
+
+#include "access/reloptions.h"
+#include "catalog/pg_foreign_server.h"
+#include "catalog/pg_user_mapping.h"
+#include "commands/defrem.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "bridge.h"
+#include "decode.h"
+
+PG_FUNCTION_INFO_V1(topk_kafka_validator);
+PG_FUNCTION_INFO_V1(topk_redis_validator);
+PG_FUNCTION_INFO_V1(topk_path_error);
+
+typedef enum OptionKind
+{
+	OPTION_TEXT,
+	OPTION_PORT,
+	OPTION_COUNT, /* a whole number of at least 0 */
+	OPTION_BOOL,
+	OPTION_FILE /* text, for superusers */
+} OptionKind;
+
+typedef struct OptionRule
+{
+	const char *name;
+	Oid catalog; /* where it may stand */
+	OptionKind kind;
+} OptionRule;
+
+static const OptionRule kafka_options[] = {
+	{"bootstrap_servers", ForeignServerRelationId, OPTION_TEXT},
+	{"security_protocol", ForeignServerRelationId, OPTION_TEXT},
+	{"sasl_mechanism", ForeignServerRelationId, OPTION_TEXT},
+	{"ssl_ca_location", ForeignServerRelationId, OPTION_FILE},
+	{"username", UserMappingRelationId, OPTION_TEXT},
+	{"password", UserMappingRelationId, OPTION_TEXT},
+	{"password_file", UserMappingRelationId, OPTION_FILE},
+	{NULL, InvalidOid, OPTION_TEXT},
+};
+
+static const OptionRule redis_options[] = {
+	{"host", ForeignServerRelationId, OPTION_TEXT},
+	{"port", ForeignServerRelationId, OPTION_PORT},
+	{"db", ForeignServerRelationId, OPTION_COUNT},
+	{"connect_timeout", ForeignServerRelationId, OPTION_COUNT},
+	{"command_timeout", ForeignServerRelationId, OPTION_COUNT},
+	{"tls", ForeignServerRelationId, OPTION_BOOL},
+	{"username", UserMappingRelationId, OPTION_TEXT},
+	{"password", UserMappingRelationId, OPTION_TEXT},
+	{"password_file", UserMappingRelationId, OPTION_FILE},
+	{NULL, InvalidOid, OPTION_TEXT},
+};
+
+static const char *
+valid_names(const OptionRule *rules, Oid catalog)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (; rules->name != NULL; rules++)
+		if (rules->catalog == catalog)
+			appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "", rules->name);
+	return names.len > 0 ? names.data : "none";
+}
+
+static const OptionRule *
+find_rule(const OptionRule *rules, Oid catalog, const char *name)
+{
+	const OptionRule *elsewhere = NULL;
+
+	for (const OptionRule *rule = rules; rule->name != NULL; rule++)
+	{
+		if (strcmp(rule->name, name) != 0)
+			continue;
+		if (rule->catalog == catalog)
+			return rule;
+		elsewhere = rule;
+	}
+	if (elsewhere != NULL && elsewhere->catalog == UserMappingRelationId)
+		ereport(ERROR, errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+				errmsg("option \"%s\" belongs to a user mapping, not to a server", name),
+				errdetail("Everyone can read the options of a server."), errhint("Use CREATE USER MAPPING."));
+	ereport(ERROR, errcode(ERRCODE_FDW_INVALID_OPTION_NAME), errmsg("invalid option \"%s\"", name),
+			errhint("Valid options here are: %s.", valid_names(rules, catalog)));
+}
+
+static void
+check_number(const char *name, const char *value, long least, long most)
+{
+	char *end;
+	long number;
+
+	errno = 0;
+	number = strtol(value, &end, 10);
+	if (errno != 0 || end == value || *end != '\0' || number < least || number > most)
+		ereport(ERROR, errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE), errmsg("invalid value for option \"%s\"", name),
+				errdetail("It must be a whole number from %ld to %ld.", least, most));
+}
+
+static void
+check_value(const OptionRule *rule, DefElem *option)
+{
+	const char *value = defGetString(option);
+
+	if (*value == '\0')
+		ereport(ERROR, errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE), errmsg("option \"%s\" is empty", rule->name));
+	switch (rule->kind)
+	{
+		case OPTION_TEXT:
+			break;
+		case OPTION_PORT:
+			check_number(rule->name, value, 1, 65535);
+			break;
+		case OPTION_COUNT:
+			check_number(rule->name, value, 0, INT_MAX);
+			break;
+		case OPTION_BOOL:
+			(void) defGetBoolean(option);
+			break;
+		case OPTION_FILE:
+			if (!superuser())
+				ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("only a superuser may set option \"%s\"", rule->name),
+						errdetail("It names a file that the server reads."));
+			break;
+	}
+}
+
+static void
+check_options(const OptionRule *rules, Datum options, Oid catalog)
+{
+	ListCell *cell;
+
+	foreach (cell, untransformRelOptions(options))
+	{
+		DefElem *option = lfirst_node(DefElem, cell);
+
+		check_value(find_rule(rules, catalog, option->defname), option);
+	}
+}
+
+Datum
+topk_kafka_validator(PG_FUNCTION_ARGS)
+{
+	check_options(kafka_options, PG_GETARG_DATUM(0), PG_GETARG_OID(1));
+	PG_RETURN_VOID();
+}
+
+Datum
+topk_redis_validator(PG_FUNCTION_ARGS)
+{
+	check_options(redis_options, PG_GETARG_DATUM(0), PG_GETARG_OID(1));
+	PG_RETURN_VOID();
+}
+
+/* topk.path_error(text): what is wrong with a path, or NULL */
+Datum
+topk_path_error(PG_FUNCTION_ARGS)
+{
+	char *spelled = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	TkPath path;
+	const char *error = tk_path_parse(spelled, palloc(strlen(spelled) + 1), &path);
+
+	if (error == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(error));
+}

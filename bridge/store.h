@@ -1,0 +1,116 @@
+/*
+ * store.h - the edge to PostgreSQL of a worker: claims, list ids, flushes.
+ *
+ * Every function is a step (host.h): it runs in a transaction of its own and takes one of the structs below.
+ * A step that finds that the partitions, a pane's row or the configuration are no longer this worker's fails
+ * with STORE_FENCED; the worker then throws its memory away and claims anew, from the stored offsets.
+ */
+#ifndef TK_STORE_H
+#define TK_STORE_H
+
+#include "postgres.h"
+
+#include "config.h"
+#include "host.h"
+#include "pane.h"
+#include "watermark.h"
+
+#define STORE_FENCED MAKE_SQLSTATE('T', 'K', '0', '0', '1')
+
+/* Counts of one partition since the last flush. */
+typedef struct StoreCounts
+{
+	int64 events;
+	int64 counted;
+	int64 late;
+	int64 too_late;
+	int64 dead_letters;
+	int64 no_rule;
+	int64 no_item;
+	int64 tombstones;
+} StoreCounts;
+
+typedef struct StorePartition
+{
+	int32 partition;
+	int64 low; /* the log's range when it was claimed */
+	int64 log_end;
+	int64 epoch;
+	int64 stored_offset; /* what the table holds: the flush expects it */
+	int64 next_offset;
+	TkPartitionClock clock;
+	StoreCounts counts;
+	bool changed; /* since the last flush */
+} StorePartition;
+
+typedef struct StoreDeadLetter
+{
+	int32 partition;
+	int64 offset;
+	TkReason reason;
+	const char *key; /* NULL: none */
+	size_t key_len;
+	const char *payload;
+	size_t payload_len;	  /* as kept */
+	size_t payload_bytes; /* as received */
+	struct StoreDeadLetter *next;
+} StoreDeadLetter;
+
+/* One worker's session: what the steps share.  Belongs to the worker. */
+typedef struct StoreSession
+{
+	const SourceConfig *config;
+	int worker;
+	int32 run; /* the upper half of its incarnation numbers */
+	int n_partitions;
+	StorePartition *partitions; /* ascending */
+	TkPaneSet *panes;
+	StoreDeadLetter *dead_letters;
+	int64 flushes; /* committed; also the version that a flush gives to the rows it writes */
+	double last_flush_ms;
+} StoreSession;
+
+/* arg: StoreSession.  Takes its partitions, filling in epoch, offsets and clocks, and draws the run number. */
+extern void store_claim(void *arg);
+
+/* One family and the ids that the store has for it; the worker takes them over after the commit. */
+typedef struct StoreFamily
+{
+	StoreSession *session;
+	TkFamily *family;
+	int64 all_id;
+	int64 *across_ids; /* [n_dimensions]; 0: shared with `all` */
+} StoreFamily;
+
+/* arg: StoreFamily. */
+extern void store_intern_family(void *arg);
+
+/* The first n new lists of values, and their ids. */
+typedef struct StoreLists
+{
+	StoreSession *session;
+	TkList *first; /* along next_new */
+	int n;
+	int64 *ids;
+} StoreLists;
+
+/* arg: StoreLists. */
+extern void store_intern_lists(void *arg);
+
+/* arg: StoreSession.  Writes all that changed.  The worker marks it flushed after the commit. */
+extern void store_flush(void *arg);
+
+/* What people see of a worker. */
+typedef struct StoreState
+{
+	int32 source_id;
+	int worker;
+	const char *state;
+	int64 config_version;	/* 0: unknown */
+	const HostError *error; /* NULL: none */
+} StoreState;
+
+/* arg: StoreState. */
+extern void store_note_state(void *arg);
+
+#endif

@@ -1,0 +1,641 @@
+/*
+ * worker.c - the process that reads some partitions of one source.
+ *
+ * A session: load the configuration, connect, ask for the partitions and the range of their logs, claim them
+ * (from then on nobody else can move their offsets), read from the stored offsets, and flush once an interval.
+ * All that a session knows is in one memory context; when it ends, for whatever reason, what was not flushed is
+ * forgotten and read again.  A session ends when
+ *	 - a flush finds itself fenced (the configuration changed, another worker took over): a new one begins;
+ *	 - Kafka or memory fails: a new one begins, after a pause that grows;
+ *	 - the source is gone, paused, or has fewer workers now: the process exits 0;
+ *	 - the process is asked to stop: it flushes and exits 0.
+ * A flush that fails for any other reason is tried again, with the session's memory and offsets held; nothing
+ * is read meanwhile.
+ *
+ * Locking: none but the rows of a flush (store.c) and the process's own lock (host_lock).
+ */
+#include "postgres.h"
+
+#include "executor/instrument.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "portability/instr_time.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "consumer.h"
+#include "host.h"
+#include "intake.h"
+#include "sketch_memory.h"
+#include "store.h"
+
+#define READ_BATCH 2048
+#define METADATA_TIMEOUT_MS 5000
+#define LOG_END_TIMEOUT_MS 500
+#define LOG_END_INTERVAL (5 * TK_US_PER_SECOND) /* between checks that a silent partition is really at its end */
+#define PARTITIONS_INTERVAL (60 * TK_US_PER_SECOND)
+#define HEARTBEAT (10 * TK_US_PER_SECOND)
+#define MAX_LETTER_BYTES (16 * 1024 * 1024) /* flush early rather than hold more dead letters */
+
+typedef enum Verdict
+{
+	GO_ON,
+	EXIT,	   /* not wanted any more */
+	AGAIN,	   /* fenced: at once */
+	TRY_LATER  /* after a pause */
+} Verdict;
+
+typedef struct Worker
+{
+	HostArgs args;
+	MemoryContext context; /* of the session */
+	SourceConfig *config;
+	Consumer *consumer;
+	StoreSession session;
+	Intake *intake;
+	WaitEventSet *events;
+	int topic_partitions;
+	int64 next_flush;
+	int64 last_flush;
+	int64 next_log_end_check;
+	int64 next_partitions_check;
+	int64 watermark; /* of this worker; never goes back within a session */
+	HostError error; /* why the last session ended */
+} Worker;
+
+/* ---------------------------------------------------------------- what people see */
+
+static void
+note_state(Worker *worker, const char *state, const HostError *error)
+{
+	StoreState note = {worker->args.id, worker->args.number, state, worker->config ? worker->config->version : 0, error};
+
+	(void) host_try(store_note_state, &note, NULL);
+}
+
+static int
+log_level(int syslog_level)
+{
+	return syslog_level <= 3 ? WARNING : syslog_level <= 5 ? LOG : DEBUG1;
+}
+
+/* Passes on what librdkafka's threads had to say. */
+static void
+report_logs(Worker *worker)
+{
+	char line[512];
+	int level;
+
+	for (int i = 0; i < 100 && consumer_next_log(worker->consumer, &level, line, sizeof(line)); i++)
+		ereport(log_level(level), errcode(ERRCODE_CONNECTION_FAILURE), errmsg_internal("topk Kafka: %s", line));
+}
+
+static Verdict
+fail_consumer(Worker *worker, const ConsumerError *error)
+{
+	int sqlstate = error->fault == CONSUMER_CONFIG ? ERRCODE_INVALID_PARAMETER_VALUE : ERRCODE_CONNECTION_FAILURE;
+
+	host_error(&worker->error, sqlstate, "%s", error->message);
+	return TRY_LATER;
+}
+
+/* ---------------------------------------------------------------- the beginning of a session */
+
+static void
+load_config(void *arg)
+{
+	Worker *worker = arg;
+
+	worker->config = NULL;
+	if (host_extension_exists())
+		worker->config = config_load(worker->args.id, worker->context);
+}
+
+static Verdict
+load(Worker *worker)
+{
+	if (!host_try(load_config, worker, &worker->error))
+		return TRY_LATER;
+	if (worker->config == NULL || !worker->config->runs || worker->args.number >= worker->config->workers)
+		return EXIT;
+	worker->session.config = worker->config;
+	worker->session.worker = worker->args.number;
+	return GO_ON;
+}
+
+/* Which partitions are ours, and what the brokers hold of them. */
+static Verdict
+find_partitions(Worker *worker)
+{
+	StoreSession *session = &worker->session;
+	ConsumerError error;
+
+	if (!consumer_partition_count(worker->consumer, METADATA_TIMEOUT_MS, &worker->topic_partitions, &error))
+		return fail_consumer(worker, &error);
+	session->partitions =
+		MemoryContextAllocZero(worker->context, sizeof(StorePartition) * worker->topic_partitions);
+	for (int p = worker->args.number; p < worker->topic_partitions; p += worker->config->workers)
+	{
+		StorePartition *partition = &session->partitions[session->n_partitions++];
+
+		partition->partition = p;
+		if (!consumer_log_range(worker->consumer, p, METADATA_TIMEOUT_MS, &partition->low, &partition->log_end, &error))
+			return fail_consumer(worker, &error);
+		host_check_interrupts();
+	}
+	return GO_ON;
+}
+
+/* An offset that Kafka does not hold (any more) is never jumped over. */
+static Verdict
+check_offsets(Worker *worker)
+{
+	for (int i = 0; i < worker->session.n_partitions; i++)
+	{
+		const StorePartition *p = &worker->session.partitions[i];
+
+		if (p->next_offset >= p->low && p->next_offset <= p->log_end)
+			continue;
+		host_error(&worker->error, ERRCODE_DATA_EXCEPTION,
+				   "partition %d: stored offset " INT64_FORMAT " is not in the log, which holds " INT64_FORMAT
+				   " to " INT64_FORMAT " (was it cut by retention, or the topic created again?)",
+				   p->partition, p->next_offset, p->low, p->log_end);
+		return TRY_LATER;
+	}
+	return GO_ON;
+}
+
+static Verdict
+claim(Worker *worker)
+{
+	StoreSession *session = &worker->session;
+	TkAllocator allocator = sketch_memory(worker->context);
+
+	if (!host_try(store_claim, session, &worker->error))
+		return TRY_LATER;
+	session->panes = tk_pane_set_create(&allocator, &worker->config->extract, worker->config->k, worker->config->capacity,
+										(uint32) session->run);
+	if (session->panes != NULL)
+		worker->intake = intake_create(session, worker->context);
+	if (worker->intake != NULL)
+		return check_offsets(worker);
+	host_error(&worker->error, ERRCODE_OUT_OF_MEMORY, "out of memory for a session");
+	return TRY_LATER;
+}
+
+static Verdict
+assign(Worker *worker)
+{
+	StoreSession *session = &worker->session;
+	int n = session->n_partitions;
+	int32 *partitions = MemoryContextAlloc(worker->context, sizeof(int32) * Max(n, 1));
+	int64 *offsets = MemoryContextAlloc(worker->context, sizeof(int64) * Max(n, 1));
+	ConsumerError error;
+
+	for (int i = 0; i < n; i++)
+	{
+		partitions[i] = session->partitions[i].partition;
+		offsets[i] = session->partitions[i].next_offset;
+	}
+	if (n > 0 && !consumer_assign(worker->consumer, partitions, offsets, n, &error))
+		return fail_consumer(worker, &error);
+	worker->events = CreateWaitEventSet(worker->context, 3);
+	AddWaitEventToSet(worker->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(worker->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(worker->events, WL_SOCKET_READABLE, consumer_fd(worker->consumer), NULL, NULL);
+	return GO_ON;
+}
+
+static Verdict
+open_session(Worker *worker)
+{
+	ConsumerError error;
+	Verdict verdict = load(worker);
+
+	if (verdict != GO_ON)
+		return verdict;
+	worker->consumer = consumer_open(worker->config->properties, worker->config->n_properties, worker->config->topic,
+									 host_setting("topk.prefetch_memory"), &error);
+	if (worker->consumer == NULL)
+		return fail_consumer(worker, &error);
+	verdict = find_partitions(worker);
+	if (verdict == GO_ON)
+		verdict = claim(worker);
+	if (verdict == GO_ON)
+		verdict = assign(worker);
+	return verdict;
+}
+
+static void
+close_session(Worker *worker)
+{
+	if (worker->events != NULL)
+		FreeWaitEventSet(worker->events);
+	if (worker->consumer != NULL)
+	{
+		report_logs(worker);
+		consumer_close(worker->consumer);
+	}
+	if (worker->intake != NULL)
+		tk_extractor_free(worker->intake->extractor); /* its parser does not live in the context */
+	MemoryContextReset(worker->context);
+	worker->config = NULL;
+	worker->consumer = NULL;
+	worker->intake = NULL;
+	worker->events = NULL;
+	memset(&worker->session, 0, sizeof(StoreSession));
+}
+
+/* ---------------------------------------------------------------- flush */
+
+/* Gives ids to new families, each in a transaction of its own, so that a flush never waits for another's. */
+static bool
+intern_families(Worker *worker, HostError *error)
+{
+	StoreSession *session = &worker->session;
+	TkFamily *family;
+
+	while ((family = tk_pane_next_new_family(session->panes)) != NULL)
+	{
+		StoreFamily intern = {.session = session, .family = family};
+
+		intern.across_ids = MemoryContextAllocZero(worker->context, sizeof(int64) * Max(family->n_dimensions, 1));
+		if (!host_try(store_intern_family, &intern, error))
+			return false;
+		family->all->list_id = intern.all_id;
+		for (int i = 0; i < family->n_dimensions; i++)
+		{
+			if (intern.across_ids[i] == 0)
+				continue;
+			if (tk_family_unshare(session->panes, family, i) != TK_OK)
+			{
+				host_error(error, ERRCODE_OUT_OF_MEMORY, "out of memory for a list");
+				return false;
+			}
+			family->across[i]->list_id = intern.across_ids[i];
+		}
+		family->interned = true;
+		pfree(intern.across_ids);
+	}
+	return true;
+}
+
+#define LISTS_PER_STEP 1000
+
+static bool
+intern_lists(Worker *worker, HostError *error)
+{
+	TkList *list;
+
+	while ((list = tk_pane_next_new_list(worker->session.panes)) != NULL)
+	{
+		int64 ids[LISTS_PER_STEP];
+		StoreLists lists = {.session = &worker->session, .first = list, .ids = ids};
+
+		for (TkList *next = list; next != NULL && lists.n < LISTS_PER_STEP; next = next->next_new)
+			lists.n++;
+		if (!host_try(store_intern_lists, &lists, error))
+			return false;
+		for (int i = 0; i < lists.n; i++)
+		{
+			TkList *next = list->next_new;
+
+			list->list_id = ids[i];
+			list = next;
+		}
+	}
+	return true;
+}
+
+static void
+commit_to_kafka(Worker *worker)
+{
+	StoreSession *session = &worker->session;
+	int32 partitions[64];
+	int64 offsets[64];
+	int n = 0;
+
+	for (int i = 0; i < session->n_partitions; i++)
+	{
+		StorePartition *p = &session->partitions[i];
+
+		if (p->next_offset != p->stored_offset)
+		{
+			partitions[n] = p->partition;
+			offsets[n++] = p->next_offset;
+		}
+		if (n == lengthof(partitions) || (n > 0 && i == session->n_partitions - 1))
+		{
+			consumer_commit(worker->consumer, partitions, offsets, n);
+			n = 0;
+		}
+	}
+}
+
+/* The transaction has committed. */
+static void
+flushed(Worker *worker)
+{
+	StoreSession *session = &worker->session;
+
+	commit_to_kafka(worker);
+	for (int i = 0; i < session->n_partitions; i++)
+	{
+		session->partitions[i].stored_offset = session->partitions[i].next_offset;
+		session->partitions[i].changed = false;
+		memset(&session->partitions[i].counts, 0, sizeof(StoreCounts));
+	}
+	tk_pane_flushed(session->panes);
+	intake_flushed(worker->intake);
+	session->flushes++;
+	worker->last_flush = host_now();
+}
+
+static bool
+try_flush(Worker *worker, HostError *error)
+{
+	instr_time start;
+	instr_time took;
+
+	INSTR_TIME_SET_CURRENT(start);
+	if (!intern_families(worker, error) || !intern_lists(worker, error) ||
+		!host_try(store_flush, &worker->session, error))
+		return false;
+	INSTR_TIME_SET_CURRENT(took);
+	INSTR_TIME_SUBTRACT(took, start);
+	worker->session.last_flush_ms = INSTR_TIME_GET_MILLISEC(took);
+	flushed(worker);
+	return true;
+}
+
+/* Flushes, again and again if need be.  GO_ON once it has committed. */
+static Verdict
+flush(Worker *worker)
+{
+	int failures = 0;
+	HostError error;
+
+	while (!try_flush(worker, &error))
+	{
+		if (error.sqlstate == STORE_FENCED)
+		{
+			ereport(LOG, errmsg("topk worker starts anew: %s", error.message));
+			return AGAIN;
+		}
+		if (host_should_stop())
+			return EXIT;
+		failures++;
+		ereport(WARNING, errcode(error.sqlstate), errmsg("topk could not flush, and will try again: %s", error.message));
+		note_state(worker, "retrying", &error);
+		host_wait(host_backoff(failures, 10000));
+	}
+	return GO_ON;
+}
+
+static bool
+any_partition_changed(const Worker *worker)
+{
+	for (int i = 0; i < worker->session.n_partitions; i++)
+		if (worker->session.partitions[i].changed)
+			return true;
+	return false;
+}
+
+static TkPartitionClock *
+copy_clocks(const Worker *worker)
+{
+	int n = worker->session.n_partitions;
+	TkPartitionClock *clocks = palloc(sizeof(TkPartitionClock) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		clocks[i] = worker->session.partitions[i].clock;
+	return clocks;
+}
+
+/* Seals what the worker's watermark has passed; everything, if memory is short. */
+static int
+seal(Worker *worker, bool everything, int64 now)
+{
+	TkPartitionClock *clocks = copy_clocks(worker);
+	int64 watermark =
+		tk_watermark_of(clocks, worker->session.n_partitions, &worker->config->extract.time, now);
+
+	pfree(clocks);
+	worker->watermark = Max(worker->watermark, watermark);
+	if (everything)
+		return tk_pane_seal(worker->session.panes, PG_INT64_MAX);
+	return worker->watermark == TK_NO_TIME ? 0 : tk_pane_seal(worker->session.panes, worker->watermark);
+}
+
+/* Looks again whether silent partitions are at the end of their logs: only a broker that answers can say so. */
+static void
+check_log_ends(Worker *worker, int64 now)
+{
+	const TkTimeRules *rules = &worker->config->extract.time;
+
+	if (now < worker->next_log_end_check)
+		return;
+	worker->next_log_end_check = now + Min(LOG_END_INTERVAL, Max(rules->idle_timeout / 3, TK_US_PER_SECOND));
+	for (int i = 0; i < worker->session.n_partitions; i++)
+	{
+		StorePartition *p = &worker->session.partitions[i];
+		bool was_idle = p->clock.idle;
+		ConsumerError error;
+		int64 low;
+		int64 high;
+		bool reached;
+
+		if (p->next_offset != p->stored_offset)
+			continue; /* it is being read: an end will be told */
+		reached = consumer_log_range(worker->consumer, p->partition, LOG_END_TIMEOUT_MS, &low, &high, &error);
+		tk_clock_set_at_end(&p->clock, rules, reached && high <= p->next_offset, now);
+		if (reached && high != p->log_end)
+		{
+			p->log_end = high;
+			p->changed = true;
+		}
+		p->changed |= p->clock.idle != was_idle;
+		host_check_interrupts();
+	}
+}
+
+/* A flush, if it is time for one and there is something to say. */
+static Verdict
+flush_if_due(Worker *worker, int64 now)
+{
+	bool short_of_memory =
+		tk_pane_set_bytes(worker->session.panes) / 1024 > (size_t) host_setting("topk.pane_memory");
+	int sealed;
+
+	if (now < worker->next_flush && !short_of_memory && worker->intake->letter_bytes < MAX_LETTER_BYTES)
+		return GO_ON;
+	worker->next_flush = now + worker->config->flush_interval;
+	report_logs(worker);
+	check_log_ends(worker, now);
+	for (int i = 0; i < worker->session.n_partitions; i++)
+		worker->session.partitions[i].log_end =
+			Max(worker->session.partitions[i].log_end,
+				consumer_known_end(worker->consumer, worker->session.partitions[i].partition));
+	sealed = seal(worker, short_of_memory, now);
+	if (sealed == 0 && !any_partition_changed(worker) && now - worker->last_flush < HEARTBEAT)
+		return GO_ON;
+	return flush(worker);
+}
+
+/* ---------------------------------------------------------------- reading */
+
+static Verdict
+take_fault(Worker *worker, const ConsumerEvent *event)
+{
+	if (event->fault == CONSUMER_UNREACHABLE)
+	{
+		ereport(DEBUG1, errmsg_internal("topk Kafka: %s", event->message));
+		return GO_ON; /* librdkafka reconnects by itself */
+	}
+	host_error(&worker->error, ERRCODE_CONNECTION_FAILURE, "partition %d, offset " INT64_FORMAT ": %s", event->partition,
+			   event->offset, event->message);
+	return TRY_LATER;
+}
+
+/* Takes one batch in.  *n is how many there were. */
+static Verdict
+read_batch(Worker *worker, int64 now, int *n)
+{
+	const ConsumerEvent *events;
+
+	*n = consumer_read(worker->consumer, READ_BATCH, &events);
+	for (int i = 0; i < *n; i++)
+	{
+		if (events[i].kind == CONSUMER_FAULT)
+		{
+			Verdict verdict = take_fault(worker, &events[i]);
+
+			if (verdict != GO_ON)
+				return verdict;
+		}
+		else if (!intake_take(worker->intake, &events[i], now))
+		{
+			worker->error = worker->intake->error;
+			return TRY_LATER;
+		}
+	}
+	return GO_ON;
+}
+
+/* Sleeps until there is something to read, or it is time to flush. */
+static void
+wait_for_work(Worker *worker, int64 now)
+{
+	WaitEvent event;
+	long ms = (long) ((worker->next_flush - now) / 1000) + 1;
+	int n = WaitEventSetWait(worker->events, Max(ms, 1), &event, 1, PG_WAIT_EXTENSION);
+
+	if (n > 0 && (event.events & WL_SOCKET_READABLE))
+		consumer_clear_fd(worker->consumer);
+	if (n > 0 && (event.events & WL_LATCH_SET))
+		ResetLatch(MyLatch);
+}
+
+/* True if the topic has other partitions than when the session began. */
+static bool
+partitions_changed(Worker *worker, int64 now)
+{
+	ConsumerError error;
+	int count;
+
+	if (now < worker->next_partitions_check)
+		return false;
+	worker->next_partitions_check = now + PARTITIONS_INTERVAL;
+	return consumer_partition_count(worker->consumer, LOG_END_TIMEOUT_MS, &count, &error) &&
+		   count != worker->topic_partitions;
+}
+
+static Verdict
+run_session(Worker *worker)
+{
+	int64 now = host_now();
+	int n;
+
+	worker->watermark = TK_NO_TIME;
+	worker->last_flush = 0;
+	worker->next_flush = now;
+	worker->next_log_end_check = now + worker->config->extract.time.idle_timeout / 3;
+	worker->next_partitions_check = now + PARTITIONS_INTERVAL;
+	for (;;)
+	{
+		Verdict verdict;
+
+		host_check_interrupts();
+		if (host_should_stop())
+		{
+			(void) flush(worker);
+			return EXIT;
+		}
+		now = host_now();
+		verdict = read_batch(worker, now, &n);
+		if (verdict == GO_ON)
+			verdict = flush_if_due(worker, now);
+		if (verdict != GO_ON)
+			return verdict;
+		if (n == 0)
+		{
+			if (partitions_changed(worker, now))
+				return flush(worker) == EXIT ? EXIT : AGAIN;
+			wait_for_work(worker, now);
+		}
+	}
+}
+
+/* ---------------------------------------------------------------- the process */
+
+/* librdkafka's threads must be gone before the process is. */
+static void
+close_at_exit(int code, Datum arg)
+{
+	Worker *worker = (Worker *) DatumGetPointer(arg);
+
+	if (worker->consumer != NULL)
+		consumer_close(worker->consumer);
+	worker->consumer = NULL;
+}
+
+static void
+pause_after_failure(Worker *worker, int failures)
+{
+	ereport(failures == 1 ? WARNING : LOG, errcode(worker->error.sqlstate),
+			errmsg("topk worker will try again: %s", worker->error.message));
+	note_state(worker, "retrying", &worker->error);
+	host_wait(host_backoff(failures, 10000));
+}
+
+void
+topk_worker_main(Datum arg)
+{
+	Worker *worker = MemoryContextAllocZero(TopMemoryContext, sizeof(Worker));
+	int failures = 0;
+	Verdict verdict = AGAIN;
+
+	worker->args = host_start("topk worker");
+	worker->context = AllocSetContextCreate(TopMemoryContext, "topk worker session", ALLOCSET_DEFAULT_SIZES);
+	before_shmem_exit(close_at_exit, PointerGetDatum(worker));
+	if (!host_lock('w', worker->args.id, worker->args.number))
+		proc_exit(0);
+	note_state(worker, "starting", NULL);
+	while (verdict != EXIT && !host_should_stop())
+	{
+		verdict = open_session(worker);
+		if (verdict == GO_ON)
+		{
+			failures = 0;
+			verdict = run_session(worker);
+		}
+		close_session(worker);
+		if (verdict == TRY_LATER && !host_should_stop())
+			pause_after_failure(worker, ++failures);
+		host_check_interrupts();
+	}
+	note_state(worker, "stopped", NULL);
+	proc_exit(0);
+}

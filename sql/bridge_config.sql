@@ -1,0 +1,392 @@
+-- ---------------------------------------------------------------------------------------------------------
+-- Configuration by SQL.  Set a source up in one transaction: it does not run before its rules are committed.
+-- ---------------------------------------------------------------------------------------------------------
+
+-- A change that workers must see: they find their epoch gone at the next flush, and start again from the
+-- stored offsets with the new configuration, so that its first offset is exact.
+CREATE FUNCTION topk.config_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    changed integer := CASE WHEN TG_OP = 'DELETE' THEN OLD.source_id ELSE NEW.source_id END;
+BEGIN
+    UPDATE topk.source_state SET config_version = config_version + 1 WHERE source_id = changed;
+    UPDATE topk.partition SET epoch = epoch + 1 WHERE source_id = changed;
+    PERFORM topk.wake();
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER config_changed AFTER UPDATE ON topk.source FOR EACH ROW EXECUTE FUNCTION topk.config_changed();
+CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE ON topk.rule
+    FOR EACH ROW EXECUTE FUNCTION topk.config_changed();
+
+CREATE FUNCTION topk.check_name(what text, name text) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF name IS NULL OR name !~ '^[A-Za-z0-9_.-]{1,63}$' THEN
+        RAISE EXCEPTION 'invalid % name: %', what, coalesce(quote_literal(name), 'NULL')
+            USING ERRCODE = 'invalid_name', HINT = 'Use 1 to 63 letters, digits, ''_'', ''.'' or ''-''.';
+    END IF;
+    IF name IN ('all', '(other)') THEN
+        RAISE EXCEPTION '% name "%" is reserved', what, name USING ERRCODE = 'reserved_name';
+    END IF;
+END
+$$;
+
+CREATE FUNCTION topk.check_path(what text, path text) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF topk.path_error(path) IS NOT NULL THEN
+        RAISE EXCEPTION '% is not a path: %', what, quote_literal(path)
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = topk.path_error(path),
+                  HINT = 'A path is keys joined by dots, as payload.url; a key that holds a dot is written in double quotes.';
+    END IF;
+END
+$$;
+
+CREATE FUNCTION topk.check_interval(what text, value interval, lowest interval, highest interval) RETURNS void
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF value IS NULL OR value < lowest OR value > highest OR extract(year FROM value) <> 0 OR extract(month FROM value) <> 0 THEN
+        RAISE EXCEPTION '% must be an interval from % to %, without months or years', what, lowest, highest
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = format('It is %s.', coalesce(value::text, 'NULL'));
+    END IF;
+END
+$$;
+
+CREATE FUNCTION topk.check_range(what text, value bigint, lowest bigint, highest bigint) RETURNS void
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF value IS NULL OR value < lowest OR value > highest THEN
+        RAISE EXCEPTION '% must be from % to %', what, lowest, highest
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = format('It is %s.', coalesce(value::text, 'NULL'));
+    END IF;
+END
+$$;
+
+CREATE FUNCTION topk.check_server(server text, wrapper name) RETURNS void LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    PERFORM FROM pg_catalog.pg_foreign_server s JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+    WHERE s.srvname = server AND w.fdwname = wrapper;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no server "%" of the foreign data wrapper %', server, wrapper
+            USING ERRCODE = 'undefined_object',
+                  HINT = format('CREATE SERVER %I FOREIGN DATA WRAPPER %I OPTIONS (%s);', server, wrapper,
+                      CASE wrapper WHEN 'topk_kafka' THEN 'bootstrap_servers ''host:9092''' ELSE 'host ''host'', port ''6379''' END);
+    END IF;
+    IF NOT has_server_privilege(server, 'USAGE') THEN
+        RAISE EXCEPTION 'permission denied for foreign server %', server USING ERRCODE = 'insufficient_privilege';
+    END IF;
+END
+$$;
+
+CREATE FUNCTION topk.source_id(name text) RETURNS integer LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    result integer;
+BEGIN
+    SELECT s.source_id INTO result FROM topk.source s WHERE s.name = source_id.name;
+    IF result IS NULL THEN
+        RAISE EXCEPTION 'there is no source %', coalesce(quote_literal(name), 'NULL')
+            USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM topk.source lists the sources.';
+    END IF;
+    RETURN result;
+END
+$$;
+
+CREATE FUNCTION topk.create_source(
+    name             text,
+    server           text,
+    topic            text,
+    workers          integer DEFAULT 1,
+    start_at         text DEFAULT 'earliest',
+    event_type_path  text DEFAULT 'metadata.eventType',
+    time_path        text DEFAULT 'metadata.timestamp',
+    tenant_path      text DEFAULT NULL,
+    pane_size        interval DEFAULT '1 minute',
+    out_of_orderness interval DEFAULT '1 minute',
+    allowed_lateness interval DEFAULT '1 hour',
+    idle_timeout     interval DEFAULT '30 seconds',
+    max_future       interval DEFAULT '10 minutes',
+    flush_interval   interval DEFAULT '1 second',
+    k                integer DEFAULT 100,
+    capacity         integer DEFAULT NULL
+) RETURNS integer LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    id integer;
+BEGIN
+    PERFORM topk.check_name('source', name);
+    PERFORM topk.check_server(server, 'topk_kafka');
+    IF topic IS NULL OR topic !~ '^[A-Za-z0-9._-]{1,249}$' OR topic IN ('.', '..') THEN
+        RAISE EXCEPTION 'invalid topic name: %', coalesce(quote_literal(topic), 'NULL') USING ERRCODE = 'invalid_name';
+    END IF;
+    IF start_at IS NULL OR start_at NOT IN ('earliest', 'latest') THEN
+        RAISE EXCEPTION 'start_at must be earliest or latest' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF event_type_path IS NULL THEN
+        RAISE EXCEPTION 'event_type_path must not be NULL' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    PERFORM topk.check_path('event_type_path', event_type_path);
+    PERFORM topk.check_path('time_path', time_path);
+    PERFORM topk.check_path('tenant_path', tenant_path);
+    PERFORM topk.check_range('workers', workers, 1, 64);
+    PERFORM topk.check_range('k', k, 1, 10000);
+    capacity := coalesce(capacity, 3 * k);
+    PERFORM topk.check_range('capacity', capacity, k, 65536);
+    PERFORM topk.check_interval('pane_size', pane_size, '1 second', '1 hour');
+    IF extract(epoch FROM interval '1 hour')::numeric % extract(epoch FROM pane_size) <> 0 THEN
+        RAISE EXCEPTION 'pane_size must divide an hour' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM topk.check_interval('out_of_orderness', out_of_orderness, '0 seconds', '1 day');
+    PERFORM topk.check_interval('allowed_lateness', allowed_lateness, '0 seconds', '1 day');
+    PERFORM topk.check_interval('idle_timeout', idle_timeout, '1 second', '1 day');
+    PERFORM topk.check_interval('max_future', max_future, '0 seconds', '365 days');
+    PERFORM topk.check_interval('flush_interval', flush_interval, '10 milliseconds', '1 minute');
+
+    BEGIN
+        INSERT INTO topk.source (name, server, topic, workers, start_at, event_type_path, time_path, tenant_path, pane_size,
+            out_of_orderness, allowed_lateness, idle_timeout, max_future, flush_interval, k, capacity)
+        VALUES (name, server, topic, workers, start_at, event_type_path, time_path, tenant_path, pane_size,
+            out_of_orderness, allowed_lateness, idle_timeout, max_future, flush_interval, k, capacity)
+        RETURNING source_id INTO id;
+    EXCEPTION WHEN unique_violation THEN
+        RAISE EXCEPTION 'source "%" already exists', name USING ERRCODE = 'duplicate_object';
+    END;
+    INSERT INTO topk.source_state (source_id) VALUES (id);
+    INSERT INTO topk.closer (source_id) VALUES (id);
+    PERFORM topk.add_window(id, '1-minute', '1 minute', '26 hours', '1 hour') WHERE pane_size <= '1 minute';
+    PERFORM topk.add_window(id, '1-hour', '1 hour', '35 days', '1 day');
+    PERFORM topk.add_window(id, '1-day', '1 day', '400 days', '7 days');
+    IF NOT topk.wake() THEN
+        RAISE WARNING 'the topk launcher is not running, so source "%" will not be read', name
+            USING HINT = 'Add topk_bridge to shared_preload_libraries and restart the server.';
+    END IF;
+    RETURN id;
+END
+$$;
+COMMENT ON FUNCTION topk.create_source IS 'reads a Kafka topic from now on (once it has a rule); returns its source_id';
+
+CREATE FUNCTION topk.add_window(source_id integer, window_name text, size interval, retention interval, redis_ttl interval)
+RETURNS integer LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    id integer;
+BEGIN
+    INSERT INTO topk.source_window (source_id, window_name, size, retention, redis_ttl)
+    VALUES (source_id, window_name, size, retention, redis_ttl) RETURNING window_id INTO id;
+    EXECUTE format('CREATE TABLE topk.win_%s PARTITION OF topk.win FOR VALUES IN (%s) PARTITION BY RANGE (window_start)', id, id);
+    RETURN id;
+END
+$$;
+
+CREATE FUNCTION topk.check_dimensions(dimensions jsonb) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    d record;
+BEGIN
+    IF dimensions IS NULL OR jsonb_typeof(dimensions) <> 'object' THEN
+        RAISE EXCEPTION 'dimensions must be a JSON object of names and paths' USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'For example {"deviceType": "payload.deviceType"}.';
+    END IF;
+    PERFORM topk.check_range('the number of dimensions', count(*), 0, 32) FROM jsonb_object_keys(dimensions);
+    FOR d IN SELECT e.key, e.value, e.value #>> '{}' AS path FROM jsonb_each(dimensions) e LOOP
+        PERFORM topk.check_name('dimension', d.key);
+        IF jsonb_typeof(d.value) <> 'string' THEN
+            RAISE EXCEPTION 'the path of dimension "%" must be a string', d.key USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+        PERFORM topk.check_path(format('the path of dimension "%s"', d.key), d.path);
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION topk.create_rule(
+    source        text,
+    event_type    text,
+    item_type     text,
+    item_path     text,
+    dimensions    jsonb DEFAULT '{}',
+    weight        bigint DEFAULT 1,
+    weight_path   text DEFAULT NULL,
+    missing_value text DEFAULT 'unknown'
+) RETURNS integer LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    src integer := topk.source_id(source);
+    id  integer;
+BEGIN
+    IF event_type IS NULL OR event_type = '' THEN
+        RAISE EXCEPTION 'event_type must not be empty' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM topk.check_name('item type', item_type);
+    IF item_path IS NULL THEN
+        RAISE EXCEPTION 'item_path must not be NULL' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    PERFORM topk.check_path('item_path', item_path);
+    PERFORM topk.check_path('weight_path', weight_path);
+    PERFORM topk.check_range('weight', weight, 1, 1::bigint << 40);
+    PERFORM topk.check_dimensions(dimensions);
+    IF missing_value IS NULL OR octet_length(missing_value) > 512 THEN
+        RAISE EXCEPTION 'missing_value must be text of at most 512 bytes' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    BEGIN
+        INSERT INTO topk.rule (source_id, event_type, item_type, item_path, weight_path, weight, dimensions, missing_value)
+        VALUES (src, event_type, item_type, item_path, weight_path, weight, dimensions, missing_value) RETURNING rule_id INTO id;
+    EXCEPTION WHEN unique_violation THEN
+        RAISE EXCEPTION 'source "%" already has a rule for event type "%"', source, event_type
+            USING ERRCODE = 'duplicate_object', HINT = 'An event type has one rule; drop the other one first.';
+    END;
+    PERFORM topk.unshare_lists(src, item_type, dimensions);
+    RETURN id;
+END
+$$;
+COMMENT ON FUNCTION topk.create_rule IS 'counts an item of each event of a type; returns its rule_id';
+
+-- The list across a dimension's values is that of `all` only while every event of the item type has the
+-- dimension.  A rule that lacks it parts them: the list gets a copy of what `all` holds up to here.  The
+-- caller has raised the epochs, so no worker adds to either before it knows.
+CREATE FUNCTION topk.unshare_lists(src integer, item_type text, dimensions jsonb) RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    l record;
+BEGIN
+    FOR l IN SELECT * FROM topk.list li WHERE li.source_id = src AND li.item_type = item_type AND li.base_id <> li.list_id
+        AND NOT dimensions ? li.dimension
+    LOOP
+        INSERT INTO topk.win SELECT w.window_id, w.window_start, l.list_id, w.sketch FROM topk.win w WHERE w.list_id = l.base_id;
+        INSERT INTO topk.archive SELECT l.list_id, a.sketch FROM topk.archive a WHERE a.list_id = l.base_id;
+        UPDATE topk.live SET sealed = true WHERE source_id = src AND NOT sealed AND list_id = l.base_id;
+        INSERT INTO topk.live SELECT v.source_id, v.pane, l.list_id, v.incarnation, v.worker, true, v.version, v.sketch
+            FROM topk.live v WHERE v.source_id = src AND v.list_id = l.base_id;
+        UPDATE topk.list SET base_id = list_id WHERE list_id = l.list_id;
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION topk.create_sink(
+    source     text,
+    server     text,
+    name       text DEFAULT NULL,
+    k          integer DEFAULT NULL,
+    window_key text DEFAULT 'topk:%window%:%dimension%:%minutes%',
+    meta_key   text DEFAULT 'meta:%window%:%dimension%:%minutes%',
+    item_key   text DEFAULT 'item:%item%:%dimension%',
+    global_key text DEFAULT 'topk:global:%item_type%',
+    global_meta_key text DEFAULT 'meta:global:%item_type%'
+) RETURNS integer LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    src integer := topk.source_id(source);
+    id  integer;
+BEGIN
+    name := coalesce(name, source);
+    PERFORM topk.check_name('sink', name);
+    PERFORM topk.check_server(server, 'topk_redis');
+    IF k IS NOT NULL THEN
+        PERFORM topk.check_range('k', k, 1, s.k) FROM topk.source s WHERE s.source_id = src;
+    END IF;
+    PERFORM topk.check_template('window_key', window_key, '{window,dimension,minutes,tenant,item_type,value,source}', '{window,dimension,minutes}');
+    PERFORM topk.check_template('meta_key', meta_key, topk.template_variables(window_key), topk.template_variables(window_key));
+    PERFORM topk.check_template('item_key', item_key, '{item,dimension,source}', '{item,dimension}');
+    PERFORM topk.check_template('global_key', global_key, '{item_type,tenant,source}', '{item_type}');
+    PERFORM topk.check_template('global_meta_key', global_meta_key, topk.template_variables(global_key), topk.template_variables(global_key));
+    PERFORM topk.check_sink_overlap(src, server, window_key, global_key);
+    BEGIN
+        INSERT INTO topk.sink (source_id, name, server, k, window_key, meta_key, item_key, global_key, global_meta_key)
+        VALUES (src, name, server, k, window_key, meta_key, item_key, global_key, global_meta_key) RETURNING sink_id INTO id;
+    EXCEPTION WHEN unique_violation THEN
+        RAISE EXCEPTION 'sink "%" already exists', name USING ERRCODE = 'duplicate_object';
+    END;
+    PERFORM topk.wake();
+    RETURN id;
+END
+$$;
+COMMENT ON FUNCTION topk.create_sink IS 'mirrors the results of a source into a Redis; returns the sink_id';
+
+CREATE FUNCTION topk.template_variables(template text) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(array_agg(DISTINCT m[1] ORDER BY m[1]), '{}') FROM regexp_matches(template, '%([a-z_]*)%', 'g') m
+$$;
+
+CREATE FUNCTION topk.check_template(what text, template text, allowed text[], required text[]) RETURNS void
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    used text[] := topk.template_variables(template);
+BEGIN
+    IF template IS NULL THEN
+        RETURN;
+    END IF;
+    IF NOT used <@ allowed OR NOT required <@ used THEN
+        RAISE EXCEPTION 'invalid %: %', what, quote_literal(template) USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('It must use each of %s, and may use %s.', required, allowed),
+            HINT = 'The variables of a key template are its grouping: what it does not name is merged over.';
+    END IF;
+END
+$$;
+
+-- Two sinks that would write the same key of one Redis would overwrite each other for ever.
+CREATE FUNCTION topk.check_sink_overlap(src integer, server text, window_key text, global_key text) RETURNS void
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_variable
+DECLARE
+    other text;
+BEGIN
+    SELECT k.name INTO other FROM topk.sink k
+    WHERE k.server = server AND NOT (window_key LIKE '%\%source\%%' AND k.window_key LIKE '%\%source\%%')
+        AND (regexp_replace(k.window_key, '%[a-z_]+%', '%', 'g') = regexp_replace(window_key, '%[a-z_]+%', '%', 'g')
+             OR regexp_replace(k.global_key, '%[a-z_]+%', '%', 'g') = regexp_replace(global_key, '%[a-z_]+%', '%', 'g'))
+    LIMIT 1;
+    IF other IS NOT NULL THEN
+        RAISE EXCEPTION 'the keys of this sink would collide with those of sink "%"', other
+            USING ERRCODE = 'duplicate_object', HINT = 'Give it other key templates, for example with %source% in each.';
+    END IF;
+END
+$$;
+
+CREATE FUNCTION topk.drop_source(name text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    src integer := topk.source_id(name);
+    w   record;
+BEGIN
+    UPDATE topk.partition SET epoch = epoch + 1 WHERE source_id = src;
+    FOR w IN SELECT window_id FROM topk.source_window WHERE source_id = src LOOP
+        EXECUTE format('DROP TABLE IF EXISTS topk.win_%s', w.window_id);
+    END LOOP;
+    DELETE FROM topk.archive a USING topk.list l WHERE l.list_id = a.list_id AND l.source_id = src;
+    DELETE FROM topk.live WHERE source_id = src;
+    DELETE FROM topk.dead_letter WHERE source_id = src;
+    DELETE FROM topk.source WHERE source_id = src;
+    PERFORM topk.wake();
+END
+$$;
+COMMENT ON FUNCTION topk.drop_source IS 'forgets a source and all that was counted of it (Redis keys expire by themselves)';
+
+CREATE FUNCTION topk.drop_rule(source text, event_type text) RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+BEGIN
+    DELETE FROM topk.rule r WHERE r.source_id = topk.source_id(source) AND r.event_type = event_type;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'source "%" has no rule for event type "%"', source, event_type USING ERRCODE = 'undefined_object';
+    END IF;
+END
+$$;
+
+CREATE FUNCTION topk.drop_sink(name text) RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+BEGIN
+    DELETE FROM topk.sink s WHERE s.name = name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no sink %', coalesce(quote_literal(name), 'NULL') USING ERRCODE = 'undefined_object';
+    END IF;
+END
+$$;
+
+CREATE FUNCTION topk.pause(source text) RETURNS void LANGUAGE sql AS $$
+    UPDATE topk.source SET enabled = false WHERE source_id = topk.source_id(pause.source) AND enabled
+$$;
+CREATE FUNCTION topk.resume(source text) RETURNS void LANGUAGE sql AS $$
+    UPDATE topk.source SET enabled = true WHERE source_id = topk.source_id(resume.source) AND NOT enabled
+$$;
+CREATE FUNCTION topk.set_parallelism(source text, workers integer) RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+BEGIN
+    PERFORM topk.check_range('workers', workers, 1, 64);
+    UPDATE topk.source s SET workers = workers WHERE s.source_id = topk.source_id(source) AND s.workers <> workers;
+END
+$$;
+COMMENT ON FUNCTION topk.pause IS 'stops reading a source; its results stay';
+COMMENT ON FUNCTION topk.resume IS 'reads a paused source on, from where it stopped';
+COMMENT ON FUNCTION topk.set_parallelism IS 'changes the number of workers of a source';

@@ -1,0 +1,244 @@
+-- ---------------------------------------------------------------------------------------------------------
+-- What workers and closers call.  Each function is one step of the commit protocol (docs/ARCHITECTURE.md).
+-- ---------------------------------------------------------------------------------------------------------
+
+-- A worker takes its partitions.  Raising the epoch fences off whoever had them; what earlier runs left
+-- unsealed is sealed, since nobody adds to it any more.  `low` and `high` are the ends of the log just now.
+CREATE FUNCTION topk.claim_partitions(
+    src integer, worker integer, partitions integer[], low bigint[], high bigint[],
+    OUT partition integer, OUT epoch bigint, OUT next_offset bigint, OUT max_event_time timestamptz, OUT watermark timestamptz
+) RETURNS SETOF record LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    s     topk.source;
+    fresh boolean;
+BEGIN
+    SELECT * INTO s FROM topk.source WHERE source_id = src;
+    -- the first partitions begin where the source says, partitions added later at their beginning
+    fresh := NOT EXISTS (SELECT FROM topk.adoption WHERE source_id = src);
+    INSERT INTO topk.partition (source_id, partition, next_offset, log_end)
+    SELECT src, p.n, CASE WHEN fresh AND s.start_at = 'latest' THEN p.high ELSE p.low END, p.high
+    FROM unnest(partitions, low, high) AS p(n, low, high) ORDER BY p.n
+    ON CONFLICT DO NOTHING;
+
+    PERFORM FROM topk.partition p WHERE p.source_id = src AND p.partition = ANY (partitions) ORDER BY p.partition FOR UPDATE;
+    UPDATE topk.partition p SET epoch = p.epoch + 1, idle = false, at_end_since = NULL, log_end = u.high
+    FROM unnest(partitions, high) AS u(n, high) WHERE p.source_id = src AND p.partition = u.n;
+    UPDATE topk.live l SET sealed = true
+    WHERE l.source_id = src AND NOT l.sealed AND (l.worker = claim_partitions.worker OR l.worker >= s.workers);
+
+    INSERT INTO topk.adoption (source_id, partition, config_version, first_offset)
+    SELECT src, p.partition, st.config_version, p.next_offset
+    FROM topk.partition p JOIN topk.source_state st ON st.source_id = p.source_id
+    WHERE p.source_id = src AND p.partition = ANY (partitions)
+    ON CONFLICT DO NOTHING;
+
+    RETURN QUERY SELECT p.partition, p.epoch, p.next_offset, p.max_event_time, p.watermark
+    FROM topk.partition p WHERE p.source_id = src AND p.partition = ANY (partitions) ORDER BY p.partition;
+END
+$$;
+
+-- Ids for the lists of one family: that of `all`, and for each dimension that of the list across its values,
+-- NULL where it is that of `all`.  Whether it is, is decided once, with the family's first row.  all_id is NULL
+-- if the configuration is no longer the caller's, who must start anew.
+CREATE FUNCTION topk.intern_family(src integer, config_version bigint, tenant text, item_type text, dimensions text[], shareable boolean[],
+    OUT all_id bigint, OUT across_ids bigint[]) LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    fresh  boolean;
+    across record;
+    own    bigint;
+BEGIN
+    PERFORM FROM topk.source_state st WHERE st.source_id = src AND st.config_version = config_version FOR SHARE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    all_id := topk.intern_list(src, tenant, item_type, 'all', NULL, NULL);
+    FOR across IN SELECT d.name, d.shareable FROM unnest(dimensions, shareable) WITH ORDINALITY AS d(name, shareable, n) ORDER BY n LOOP
+        -- the family is older than this list: its `all` may hold events without the dimension
+        SELECT NOT EXISTS (SELECT FROM topk.live l WHERE l.source_id = src AND l.list_id = all_id)
+            AND NOT EXISTS (SELECT FROM topk.win w JOIN topk.source_window d USING (window_id)
+                            WHERE d.source_id = src AND w.list_id = all_id)
+            AND NOT EXISTS (SELECT FROM topk.archive a WHERE a.list_id = all_id) INTO fresh;
+        own := topk.intern_list(src, tenant, item_type, across.name, NULL,
+                                CASE WHEN across.shareable AND fresh THEN all_id END);
+        across_ids := across_ids || (SELECT CASE WHEN l.base_id = l.list_id THEN l.list_id END FROM topk.list l WHERE l.list_id = own);
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION topk.intern_list(src integer, tenant text, item_type text, dimension text, value text, base bigint)
+RETURNS bigint LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    id bigint;
+BEGIN
+    SELECT l.list_id INTO id FROM topk.list l WHERE l.source_id = src AND l.tenant = tenant AND l.item_type = item_type
+        AND l.dimension = dimension AND l.value IS NOT DISTINCT FROM value;
+    IF id IS NULL THEN
+        id := nextval('topk.list_list_id_seq');
+        INSERT INTO topk.list (list_id, base_id, source_id, tenant, item_type, dimension, value)
+        VALUES (id, coalesce(base, id), src, tenant, item_type, dimension, value) ON CONFLICT DO NOTHING;
+        IF NOT FOUND THEN -- another worker was first, and has committed
+            SELECT l.list_id INTO STRICT id FROM topk.list l WHERE l.source_id = src AND l.tenant = tenant AND l.item_type = item_type
+                AND l.dimension = dimension AND l.value IS NOT DISTINCT FROM value;
+        END IF;
+    END IF;
+    RETURN id;
+END
+$$;
+
+-- The event time up to which a source is believed complete, from what its workers have committed.  When all
+-- partitions are idle it goes on at the pace of the wall clock.  NULL: unknown, or a partition holds it.
+CREATE FUNCTION topk.source_watermark(src integer) RETURNS timestamptz LANGUAGE sql STABLE AS $$
+    SELECT greatest(st.watermark, (
+        SELECT CASE
+            WHEN count(*) FILTER (WHERE NOT p.idle) = 0
+                THEN max(p.max_event_time) + (clock_timestamp() - max(p.at_end_since)) - s.out_of_orderness
+            WHEN count(*) FILTER (WHERE NOT p.idle AND p.watermark IS NULL) = 0
+                THEN min(p.watermark) FILTER (WHERE NOT p.idle)
+            END
+        FROM topk.partition p WHERE p.source_id = src))
+    FROM topk.source s JOIN topk.closer st USING (source_id) WHERE s.source_id = src
+$$;
+
+-- The width of a leaf of topk.win: 360 windows (6 hours of minutes, 15 days of hours, 360 days of days).
+CREATE FUNCTION topk.leaf_size(size interval) RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT size * 360 $$;
+
+-- Makes the leaves that a close will need, and the next one.  LIKE and ATTACH, since CREATE ... PARTITION OF
+-- waits for every reader of the parent.  Called in a transaction of its own.
+CREATE FUNCTION topk.make_leaves(src integer) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    leaf record;
+    made integer := 0;
+BEGIN
+    FOR leaf IN
+        SELECT DISTINCT d.window_id, format('win_%s_%s', d.window_id, to_char(b.start AT TIME ZONE 'UTC', 'YYYYMMDD"t"HH24MI')) AS name,
+               b.start, b.start + topk.leaf_size(d.size) AS until
+        FROM topk.source_window d
+        CROSS JOIN (SELECT DISTINCT l.pane FROM topk.live l WHERE l.source_id = src) l
+        CROSS JOIN LATERAL (SELECT date_bin(topk.leaf_size(d.size), l.pane, d.origin) AS start) at
+        CROSS JOIN LATERAL (VALUES (at.start), (date_bin(topk.leaf_size(d.size), l.pane + topk.leaf_size(d.size) / 10, d.origin))) AS b(start)
+        WHERE d.source_id = src
+    LOOP
+        CONTINUE WHEN to_regclass(format('topk.%I', leaf.name)) IS NOT NULL;
+        EXECUTE format('CREATE TABLE topk.%I (LIKE topk.win INCLUDING STORAGE, PRIMARY KEY (window_start, list_id), '
+                       'CHECK (window_id = %s), CHECK (window_start >= %L AND window_start < %L))',
+                       leaf.name, leaf.window_id, leaf.start, leaf.until);
+        EXECUTE format('ALTER TABLE topk.win_%s ATTACH PARTITION topk.%I FOR VALUES FROM (%L) TO (%L)',
+                       leaf.window_id, leaf.name, leaf.start, leaf.until);
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END
+$$;
+
+-- One close: sealed panes that the watermark has passed move into every window that contains them; windows
+-- whose end it has passed, and of which nothing is left to take in, become final.  Only the removal of a row
+-- counts it, so a crash repeats nothing; a row that is not visible yet is the next close's.  At most `most`
+-- rows; call again while `moved` is that many.
+CREATE FUNCTION topk.close(src integer, most integer DEFAULT 20000, OUT watermark timestamptz, OUT moved bigint, OUT finals bigint)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    pane_size interval := (SELECT s.pane_size FROM topk.source s WHERE s.source_id = src);
+    part      record;
+BEGIN
+    moved := 0;
+    finals := 0;
+    watermark := topk.source_watermark(src); -- before, and in an earlier statement than, what it is used for
+    IF watermark IS NULL THEN
+        RETURN;
+    END IF;
+
+    FOR part IN
+        WITH gone AS (
+            DELETE FROM topk.live l USING (
+                SELECT v.pane, v.list_id, v.incarnation FROM topk.live v
+                WHERE v.source_id = src AND v.sealed AND v.pane <= watermark - pane_size ORDER BY v.pane LIMIT most) v
+            WHERE l.source_id = src AND l.pane = v.pane AND l.list_id = v.list_id AND l.incarnation = v.incarnation
+            RETURNING l.pane, l.list_id, l.sketch
+        ), merged AS (
+            SELECT d.window_id, date_bin(d.size, g.pane, d.origin) AS window_start, g.list_id,
+                   @extschema@.topk_merge(g.sketch ORDER BY g.pane) AS sketch, count(*) AS panes
+            FROM gone g CROSS JOIN topk.source_window d WHERE d.source_id = src GROUP BY 1, 2, 3
+        )
+        SELECT m.window_id, m.window_start, array_agg(m.list_id ORDER BY m.list_id) AS lists,
+               array_agg(m.sketch ORDER BY m.list_id) AS sketches, (SELECT count(*) FROM gone) AS rows
+        FROM merged m GROUP BY 1, 2 ORDER BY 1, 2
+    LOOP
+        moved := part.rows;
+        PERFORM topk.add_to_window(part.window_id, part.window_start, part.lists, part.sketches);
+    END LOOP;
+
+    UPDATE topk.win_state ws SET final = true, revision = 1, changed_at = now()
+    FROM topk.source_window d
+    WHERE d.source_id = src AND ws.window_id = d.window_id AND NOT ws.final AND ws.window_start + d.size <= watermark
+        AND NOT EXISTS (SELECT FROM topk.live l WHERE l.source_id = src AND l.pane >= ws.window_start AND l.pane < ws.window_start + d.size);
+    GET DIAGNOSTICS finals = ROW_COUNT;
+    UPDATE topk.closer c SET watermark = watermark, last_close_at = now(), last_error = NULL, last_error_at = NULL
+    WHERE c.source_id = src AND (moved > 0 OR finals > 0 OR c.last_error IS NOT NULL
+                                 OR c.watermark IS NULL OR c.watermark < watermark - interval '1 second');
+END
+$$;
+
+-- Merges sketches into the stored rows of one window; a final window that changes stays final.
+CREATE FUNCTION topk.add_to_window(id integer, start timestamptz, lists bigint[], sketches @extschema@.topk[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE topk.win w SET sketch = w.sketch OPERATOR(@extschema@.||) p.sketch
+    FROM unnest(lists, sketches) AS p(list_id, sketch)
+    WHERE w.window_id = id AND w.window_start = start AND w.list_id = p.list_id;
+    INSERT INTO topk.win (window_id, window_start, list_id, sketch)
+    SELECT id, start, p.list_id, p.sketch FROM unnest(lists, sketches) AS p(list_id, sketch)
+    WHERE NOT EXISTS (SELECT FROM topk.win w WHERE w.window_id = id AND w.window_start = start AND w.list_id = p.list_id);
+    INSERT INTO topk.win_state AS ws (window_id, window_start) VALUES (id, start)
+    ON CONFLICT (window_id, window_start) DO UPDATE SET revision = ws.revision + ws.final::integer, changed_at = now();
+END
+$$;
+
+-- Drops one leaf that retention has passed, oldest first; rows of the coarsest window go into the archive in
+-- the same transaction.  Retention is measured against the source's watermark, so that a backfill stays.
+-- Returns the leaf's name, or NULL if there is none to drop.  Set a short lock_timeout before.
+CREATE FUNCTION topk.drop_leaf(src integer) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    leaf record;
+BEGIN
+    SELECT d.window_id, c.relname AS name, b.start, b.start + topk.leaf_size(d.size) AS until,
+           d.size = max(d.size) OVER () AS coarsest INTO leaf
+    FROM topk.source_window d
+    JOIN topk.closer st USING (source_id)
+    JOIN pg_catalog.pg_inherits i ON i.inhparent = to_regclass('topk.win_' || d.window_id)
+    JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+    CROSS JOIN LATERAL (SELECT to_timestamp(split_part(c.relname, '_', 3) || '+00', 'YYYYMMDD"t"HH24MITZH') AS start) b
+    WHERE d.source_id = src AND b.start + topk.leaf_size(d.size) + d.retention <= st.watermark
+    ORDER BY b.start LIMIT 1;
+    IF leaf IS NULL THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE format('LOCK TABLE topk.win_%s, topk.%I IN ACCESS EXCLUSIVE MODE', leaf.window_id, leaf.name);
+    IF leaf.coarsest THEN
+        EXECUTE format('INSERT INTO topk.archive AS a (list_id, sketch) '
+                       'SELECT list_id, @extschema@.topk_merge(sketch ORDER BY window_start) FROM topk.%I GROUP BY list_id ORDER BY list_id '
+                       'ON CONFLICT (list_id) DO UPDATE SET sketch = a.sketch OPERATOR(@extschema@.||) excluded.sketch', leaf.name);
+    END IF;
+    EXECUTE format('DROP TABLE topk.%I', leaf.name);
+    DELETE FROM topk.win_state ws WHERE ws.window_id = leaf.window_id AND ws.window_start >= leaf.start AND ws.window_start < leaf.until;
+    DELETE FROM topk.publication p WHERE p.window_id = leaf.window_id AND p.window_start >= leaf.start AND p.window_start < leaf.until;
+    RETURN leaf.name;
+END
+$$;
+
+-- Whether a close would find something to do; cheap, since it is asked twice a second.
+CREATE FUNCTION topk.close_due(src integer) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    reached   timestamptz := topk.source_watermark(src);
+    pane_size interval := (SELECT s.pane_size FROM topk.source s WHERE s.source_id = src);
+BEGIN
+    RETURN EXISTS (SELECT FROM topk.closer c WHERE c.source_id = src
+                   AND (c.last_error IS NOT NULL OR c.watermark IS NULL OR c.watermark < reached - interval '10 seconds'))
+        OR EXISTS (SELECT FROM topk.live l WHERE l.source_id = src AND l.sealed AND l.pane <= reached - pane_size)
+        OR EXISTS (SELECT FROM topk.source_window d JOIN topk.win_state ws USING (window_id)
+                   WHERE d.source_id = src AND NOT ws.final AND ws.window_start <= reached - d.size);
+END
+$$;

@@ -1,0 +1,93 @@
+/*
+ * decode.c
+ *		From stored bytes to entries, and to a sketch. Nothing in the bytes is believed before it is checked; see
+ *		wire.h for what is.
+ */
+#include "wire.h"
+
+/* Give each entry its key, and check what only keys can show; equal keys are found when they are merged. */
+static bool
+read_keys(const TkWire *wire, TkIncoming *in)
+{
+	const uint8_t *key = wire->at;
+	bool		check = wire->summary.kind == TK_KIND_TEXT
+						&& !tk_text_is_plain(wire->at, (size_t) (wire->end - wire->at));
+
+	for (uint32_t i = 0; i < wire->summary.count; i++)
+	{
+		if (check && !tk_text_is_valid(key, in[i].len))
+			return false;
+		in[i].key = key;
+		key += in[i].len;
+		if (i > 0 && in[i].excess == in[i - 1].excess
+			&& tk_bytes_compare(in[i - 1].key, in[i - 1].len, in[i].key, in[i].len) >= 0)
+			return false;
+	}
+	return true;
+}
+
+static bool
+read_entries(TkWire *wire, TkIncoming *in)
+{
+	uint64_t	width;
+
+	return tk_wire_excess(wire, in) && tk_wire_gaps(wire, in) && tk_wire_lengths(wire, in, &width)
+		   && read_keys(wire, in);
+}
+
+/*
+ * Read stored bytes into an array of entries, made by `alloc` and owned by the caller; NULL if there are none.
+ * The keys point into the bytes. The array is at most 40 times the size of the bytes.
+ */
+TkStatus
+tk_decode_incoming(const TkAllocator *alloc, const void *bytes, size_t len, TkSummary *summary, TkIncoming **in,
+				   uint64_t *key_bytes)
+{
+	TkWire		wire;
+	TkStatus	status = tk_wire_header(bytes, len, &wire);
+	TkIncoming *entries = NULL;
+
+	*in = NULL;
+	if (status != TK_OK)
+		return status;
+	if (wire.summary.count > 0)
+	{
+		entries = tk_alloc(alloc, wire.summary.count * sizeof(*entries));
+		if (entries == NULL)
+			return TK_NO_MEMORY;
+	}
+	if (!read_entries(&wire, entries))
+	{
+		tk_release(alloc, entries);
+		return TK_CORRUPT;
+	}
+	*summary = wire.summary;
+	*in = entries;
+	*key_bytes = (uint64_t) (wire.end - wire.at);
+	return TK_OK;
+}
+
+TkStatus
+tk_sketch_decode(const TkAllocator *alloc, const void *bytes, size_t len, TkSketch **out)
+{
+	TkSummary	summary;
+	TkIncoming *in;
+	uint64_t	key_bytes;
+	TkSketch   *s;
+	TkStatus	status = tk_decode_incoming(alloc, bytes, len, &summary, &in, &key_bytes);
+
+	*out = NULL;
+	if (status != TK_OK)
+		return status;
+	status = tk_sketch_create(alloc, summary.kind, summary.k, summary.capacity, &s);
+	if (status == TK_OK)
+		status = tk_merge_incoming(s, &summary, in, key_bytes);
+	tk_release(alloc, in);
+	if (status != TK_OK)
+	{
+		tk_sketch_free(s);
+		return status;
+	}
+	*out = s;
+	return TK_OK;
+}

@@ -1,0 +1,150 @@
+/*
+ * wire.h
+ *		The stored form, version 1. Written by encode.c, read by decode.c and view.c.
+ *
+ * Numbers are varints (varint.h), so that the bytes are the same on every CPU. No hash and no seed is stored.
+ *
+ *		u8		version (1)
+ *		u8		flags
+ *		u8		key type (TkKind)
+ *		varint	k, m, n, theta, count
+ *		varint	excess of the first entry, then count - 1 differences to the one before		excess column
+ *		varint	gap of each entry; left out if theta = 0									gap column
+ *		varint	key length of each entry, or one for all; left out unless the kind is TEXT	length column
+ *		bytes	the keys, one behind the other, without anything between
+ *
+ * Entries are ordered by excess descending, then key bytes ascending. Flags: EXACT if theta = 0; PARTIAL if
+ * count > m (a working state, up to W(m) entries); ONE_LENGTH if the kind is TEXT, there are entries, and their
+ * keys have one length. A flag that does not say what the numbers say is an error, so equal sketches have equal
+ * bytes and no others.
+ *
+ * What a reader proves, beside the shape (lengths add up to the end, count <= W(m), every number canonical):
+ *	 - n <= TK_MAX_TOTAL, and (m+1) theta + sum of excess <= n; if theta = 0, sum of excess = n and none is 0;
+ *	 - gap <= theta (lower <= upper), and the sum of lower bounds <= n;
+ *	 - (all but views) keys of equal excess ascend, no key comes twice, and TEXT keys are UTF-8 without U+0000.
+ */
+#ifndef TK_WIRE_H
+#define TK_WIRE_H
+
+#include "internal.h"
+#include "varint.h"
+
+#define TK_WIRE_VERSION 1
+#define TK_WIRE_FIXED_BYTES 3
+#define TK_WIRE_EXACT 0x01
+#define TK_WIRE_PARTIAL 0x02
+#define TK_WIRE_ONE_LENGTH 0x04
+#define TK_WIRE_KNOWN_FLAGS (TK_WIRE_EXACT | TK_WIRE_PARTIAL | TK_WIRE_ONE_LENGTH)
+
+/* An opened header, and how far the reading has come. */
+typedef struct TkWire
+{
+	TkSummary	summary;
+	const uint8_t *at;
+	const uint8_t *end;
+	uint64_t	room;			/* n - (m+1) theta: the most that the excesses may add up to */
+	uint64_t	excess_sum;
+	bool		one_length;
+} TkWire;
+
+#if defined(__GNUC__)
+#pragma GCC visibility push(hidden)
+#endif
+
+/* wire.c */
+extern TkStatus tk_wire_header(const void *bytes, size_t len, TkWire *wire);
+
+/* text.c */
+extern bool tk_text_is_plain(const uint8_t *bytes, size_t len);
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
+
+/*
+ * The columns, one after the other. Each moves wire->at behind its column, checks it, and stores it into `in`
+ * unless that is NULL (a constant where these are called, so each caller gets its own loop). False: corrupt.
+ */
+static inline bool
+tk_wire_excess(TkWire *wire, TkIncoming *in)
+{
+	const uint8_t *at = wire->at;
+	uint64_t	excess = wire->room;
+	uint64_t	sum = 0;
+
+	for (uint32_t i = 0; i < wire->summary.count; i++)
+	{
+		uint64_t	value;
+
+		at = tk_varint_get(at, wire->end, &value);
+		if (at == NULL || value > excess)
+			return false;
+		excess = i == 0 ? value : excess - value;
+		if (excess > wire->room - sum)
+			return false;
+		sum += excess;
+		if (in != NULL)
+			in[i].excess = excess;
+	}
+	wire->at = at;
+	wire->excess_sum = sum;
+	if (wire->summary.max_error > 0)
+		return true;
+	return sum == wire->summary.total && (wire->summary.count == 0 || excess > 0);
+}
+
+static inline bool
+tk_wire_gaps(TkWire *wire, TkIncoming *in)
+{
+	const uint8_t *at = wire->at;
+	uint64_t	room = wire->summary.total - wire->excess_sum;
+
+	for (uint32_t i = 0; i < wire->summary.count; i++)
+	{
+		uint64_t	gap = 0;
+
+		if (wire->summary.max_error > 0)
+			at = tk_varint_get(at, wire->end, &gap);
+		if (at == NULL || gap > wire->summary.max_error || gap > room)
+			return false;
+		room -= gap;
+		if (in != NULL)
+			in[i].gap = gap;
+	}
+	wire->at = at;
+	return true;
+}
+
+/* Lengths; *width is the one length of all, or unchanged. `wire->at` ends at the keys, which end at the end. */
+static inline bool
+tk_wire_lengths(TkWire *wire, TkIncoming *in, uint64_t *width)
+{
+	const uint8_t *at = wire->at;
+	uint32_t	count = wire->summary.count;
+	uint64_t	length = tk_kind_width(wire->summary.kind);
+	uint64_t	first = 0;
+	uint64_t	sum = 0;
+	bool		differ = false;
+	bool		one = length > 0 || wire->one_length;
+
+	if (wire->one_length)
+		at = tk_varint_get(at, wire->end, &length);
+	for (uint32_t i = 0; i < count && at != NULL; i++)
+	{
+		if (!one)
+			at = tk_varint_get(at, wire->end, &length);
+		if (length > TK_MAX_KEY_BYTES)
+			return false;
+		first = i == 0 ? length : first;
+		differ |= length != first;
+		sum += length;
+		if (in != NULL)
+			in[i].len = (uint32_t) length;
+	}
+	wire->at = at;
+	if (one)
+		*width = length;
+	return at != NULL && sum == (uint64_t) (wire->end - at) && (one || differ || count == 0);
+}
+
+#endif							/* TK_WIRE_H */

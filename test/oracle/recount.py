@@ -1,0 +1,351 @@
+#!/usr/bin/env python3
+"""Recounts a topic exactly, from a dump of it: what the pipeline's results are compared with.
+
+It shares no code with the bridge and knows no sketch, no flush and no worker: it reads each
+partition's log once, from its first message to its last, and counts with dictionaries.
+
+    recount.py CONFIG DIRECTORY [--columns LIST] [--now EPOCH] < DUMP
+
+CONFIG is JSON, in the words of topk.create_source and topk.create_rule (durations in seconds):
+
+    {"source": {"event_type_path": "metadata.eventType", "time_path": "metadata.timestamp",
+                "tenant_path": null, "pane": 60, "out_of_orderness": 60, "allowed_lateness": 3600,
+                "max_future": 600, "max_item_bytes": 1024, "max_value_bytes": 512},
+     "windows": [{"name": "1-hour", "size_seconds": 3600}],
+     "rules": [{"event_type": "page_view", "item_type": "url", "item_path": "payload.url",
+                "weight_path": null, "weight": 1, "missing_value": "unknown",
+                "dimensions": {"deviceType": "payload.deviceType"}}]}
+
+Everything in "source" and "windows" may be left out, as may the last four of a rule.
+
+DUMP has a line for each message, a partition's messages in the order of its log (those of several
+partitions may be mixed).  Its columns, separated by tabs, are partition,offset,payload as
+`kcat -C -e -q -f '%p\\t%o\\t%s\\n'` writes them; --columns names others:
+    partition,payload                  what the event generator prints
+    partition,offset,size,payload      kcat -f '%p\\t%o\\t%S\\t%s\\n': exact for any payload, since
+                                       line feeds do not matter, and a tombstone has the size -1
+
+Written into DIRECTORY, for COPY in its text format (\\N is NULL):
+    panes.tsv         pane_start (epoch s), tenant, item_type, dimension, value, item, count
+    windows.tsv       window_name, window_start, and the same from tenant on
+    global.tsv        tenant, item_type, item, count
+    dead_letters.tsv  partition, offset, reason
+    summary.json      counts of messages, in all and for each partition
+
+The dimension `all` has the value \\N; every other has a row for each value, and one with \\N for the
+list across its values.
+
+An event is late if its pane's end is at or before its partition's watermark just before it, the
+watermark being the highest event time so far less out_of_orderness; it is too late, and in no pane, if
+that holds even for its pane's end + allowed_lateness.  (The bridge also holds the watermark back to its
+wall clock; a dump does not tell when a message was read, so streams with events of the future
+cannot be recounted as to lateness.)  Dead letters do not move the watermark.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections import Counter, defaultdict
+
+from reading import MAX_DEPTH, US, Dead, get, parse_document, parse_path, text_of, time_us
+
+MAX_WEIGHT = 2**40
+
+SOURCE_DEFAULTS = {
+    'event_type_path': 'metadata.eventType',
+    'time_path': 'metadata.timestamp',
+    'tenant_path': None,
+    'pane': 60,
+    'out_of_orderness': 60,
+    'allowed_lateness': 3600,
+    'max_future': 600,
+    'max_item_bytes': 1024,
+    'max_value_bytes': 512,
+}
+
+
+# ---- configuration ----
+
+
+class Rule:
+    def __init__(self, fields):
+        self.event_type = fields['event_type']
+        self.item_type = fields['item_type']
+        self.item_path = parse_path(fields['item_path'])
+        self.weight_path = parse_path(fields.get('weight_path'))
+        self.weight = fields.get('weight') or 1
+        self.missing = fields.get('missing_value', 'unknown')
+        self.dimensions = [(name, parse_path(path)) for name, path in fields.get('dimensions', {}).items()]
+
+
+class Source:
+    def __init__(self, config, now=None):
+        fields = dict(SOURCE_DEFAULTS)
+        unknown = set(config.get('source', {})) - set(fields)
+        if unknown:
+            raise SystemExit(f'recount: unknown source options: {", ".join(sorted(unknown))}')
+        fields.update(config.get('source', {}))
+        self.event_type_path = parse_path(fields['event_type_path'])
+        self.time_path = parse_path(fields['time_path'])
+        self.tenant_path = parse_path(fields['tenant_path'])
+        self.pane_us = int(fields['pane'] * US)
+        self.disorder_us = int(fields['out_of_orderness'] * US)
+        self.lateness_us = int(fields['allowed_lateness'] * US)
+        self.latest_us = int(((time.time() if now is None else now) + fields['max_future']) * US)
+        self.max_item_bytes = fields['max_item_bytes']
+        self.max_value_bytes = fields['max_value_bytes']
+        self.windows = config.get('windows', [])
+        self.rules = {rule['event_type']: Rule(rule) for rule in config['rules']}
+
+
+# ---- counting ----
+
+
+class Partition:
+    """One partition's log so far."""
+
+    def __init__(self):
+        self.counts = Counter()
+        self.dead = Counter()
+        self.max_time = None
+
+    def observe(self, event_us):
+        if self.max_time is None or event_us > self.max_time:
+            self.max_time = event_us
+
+
+class Recount:
+    def __init__(self, source):
+        self.source = source
+        self.partitions = defaultdict(Partition)
+        # (pane start in us, tenant, item type, dimension, value) -> item -> weight
+        self.lists = defaultdict(lambda: defaultdict(int))
+        self.dead_letters = []
+
+    def message(self, number, offset, payload):
+        """Count one message; payload None is a tombstone."""
+        partition = self.partitions[number]
+        partition.counts['events'] += 1
+        if payload is None:
+            partition.counts['tombstones'] += 1
+            return
+        try:
+            self._event(partition, parse_document(payload))
+        except Dead as dead:
+            reason = dead.args[0]
+            partition.counts['dead_letters'] += 1
+            partition.dead[reason] += 1
+            self.dead_letters.append((number, offset, reason))
+
+    def _event(self, partition, document):
+        source = self.source
+        event_type = get(document, source.event_type_path)
+        if not isinstance(event_type, str):
+            raise Dead('bad_event_type')
+        event_us = time_us(get(document, source.time_path))
+        if event_us > source.latest_us:
+            raise Dead('future_time')
+        rule = source.rules.get(event_type)
+        if rule is None:
+            partition.counts['no_rule'] += 1
+        else:
+            self._ruled_event(partition, document, rule, event_us)
+        partition.observe(event_us)
+
+    def _ruled_event(self, partition, document, rule, event_us):
+        tenant = self._tenant(document)
+        item = get(document, rule.item_path)
+        if item is None:
+            partition.counts['no_item'] += 1
+            return
+        item = text_of(item, 'item', self.source.max_item_bytes)
+        weight = self._weight(document, rule)
+        values = [(name, self._value(document, path, rule)) for name, path in rule.dimensions]
+        if not self._in_time(partition, event_us):
+            return
+        partition.counts['counted'] += 1
+        pane = event_us - event_us % self.source.pane_us
+        self.lists[pane, tenant, rule.item_type, 'all', None][item] += weight
+        for name, value in values:
+            self.lists[pane, tenant, rule.item_type, name, value][item] += weight
+
+    def _tenant(self, document):
+        if self.source.tenant_path is None:
+            return ''
+        tenant = get(document, self.source.tenant_path)
+        return '' if tenant is None else text_of(tenant, 'tenant', self.source.max_value_bytes)
+
+    def _weight(self, document, rule):
+        if rule.weight_path is None:
+            return rule.weight
+        weight = get(document, rule.weight_path)
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or weight != weight // 1:
+            raise Dead('bad_weight')
+        if not 1 <= weight <= MAX_WEIGHT:
+            raise Dead('bad_weight')
+        return int(weight)
+
+    def _value(self, document, path, rule):
+        value = get(document, path)
+        return rule.missing if value is None else text_of(value, 'value', self.source.max_value_bytes)
+
+    def _in_time(self, partition, event_us):
+        """Judge an event by the watermark just before it; False if it is too late."""
+        if partition.max_time is None:
+            return True
+        watermark = partition.max_time - self.source.disorder_us
+        pane_end = event_us - event_us % self.source.pane_us + self.source.pane_us
+        if pane_end + self.source.lateness_us <= watermark:
+            partition.counts['too_late'] += 1
+            return False
+        if pane_end <= watermark:
+            partition.counts['late'] += 1
+        return True
+
+    # ---- results ----
+
+    def add_lists_across_values(self):
+        """Once, after the last message: the list of each dimension across its values."""
+        across = defaultdict(lambda: defaultdict(int))
+        for (pane, tenant, item_type, dimension, value), items in self.lists.items():
+            if dimension != 'all':
+                target = across[pane, tenant, item_type, dimension, None]
+                for item, weight in items.items():
+                    target[item] += weight
+        self.lists.update(across)
+
+    def window(self, size_us):
+        """The lists of the tumbling windows of a size, keyed as the panes are."""
+        result = defaultdict(lambda: defaultdict(int))
+        for (pane, *key), items in self.lists.items():
+            target = result[(pane - pane % size_us, *key)]
+            for item, weight in items.items():
+                target[item] += weight
+        return result
+
+    def summary(self):
+        names = ['events', 'counted', 'late', 'too_late', 'no_rule', 'no_item', 'tombstones', 'dead_letters']
+
+        def one(counts, dead):
+            return {**{name: counts[name] for name in names}, 'reasons': dict(sorted(dead.items()))}
+
+        total = Partition()
+        for partition in self.partitions.values():
+            total.counts.update(partition.counts)
+            total.dead.update(partition.dead)
+        return {
+            **one(total.counts, total.dead),
+            'partitions': {
+                str(number): {**one(p.counts, p.dead), 'max_event_time_us': p.max_time}
+                for number, p in sorted(self.partitions.items())
+            },
+        }
+
+
+# ---- input ----
+
+
+def read_lines(stream, columns):
+    """(partition, offset or None, payload) of each line."""
+    with_offset = 'offset' in columns
+    for line in stream:
+        fields = line.rstrip(b'\n').split(b'\t', len(columns) - 1)
+        if len(fields) != len(columns):
+            raise SystemExit(f'recount: a line without the columns {",".join(columns)}: {line[:80]!r}')
+        yield int(fields[0]), int(fields[1]) if with_offset else None, fields[-1] or None
+
+
+def read_sized(stream):
+    """The same for partition,offset,size,payload, where the payload may hold anything."""
+
+    def field():
+        text = b''
+        while (byte := stream.read(1)) not in (b'\t', b''):
+            text += byte
+        return text
+
+    while partition := field():
+        offset, size = int(field()), int(field())
+        payload = stream.read(size) if size >= 0 else None
+        if stream.read(1) != b'\n':
+            raise SystemExit(f'recount: the message at offset {offset} is not as long as its size says')
+        yield int(partition), offset, payload
+
+
+def read_dump(stream, columns):
+    if columns == ['partition', 'offset', 'size', 'payload']:
+        return read_sized(stream)
+    if columns in (['partition', 'offset', 'payload'], ['partition', 'payload']):
+        return read_lines(stream, columns)
+    raise SystemExit(f'recount: --columns cannot be {",".join(columns)}')
+
+
+# ---- output ----
+
+_ESCAPES = str.maketrans({'\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r', '\b': '\\b', '\f': '\\f', '\v': '\\v'})
+
+
+def copy_text(value):
+    return '\\N' if value is None else str(value).translate(_ESCAPES)
+
+
+def write_lists(path, lists, head=()):
+    with open(path, 'a', encoding='utf-8', newline='\n') as file:
+        for (start_us, *key), items in lists.items():
+            prefix = '\t'.join(copy_text(field) for field in (*head, start_us // US, *key))
+            file.writelines(f'{prefix}\t{copy_text(item)}\t{weight}\n' for item, weight in items.items())
+
+
+def write_global(path, lists):
+    total = defaultdict(lambda: defaultdict(int))
+    for (_, tenant, item_type, dimension, _), items in lists.items():
+        if dimension == 'all':
+            for item, weight in items.items():
+                total[tenant, item_type][item] += weight
+    with open(path, 'w', encoding='utf-8', newline='\n') as file:
+        for (tenant, item_type), items in total.items():
+            file.writelines(
+                '\t'.join(map(copy_text, (tenant, item_type, item, weight))) + '\n' for item, weight in items.items()
+            )
+
+
+def write_results(recount, directory):
+    os.makedirs(directory, exist_ok=True)
+    panes, windows, dead, everything, summary = (
+        os.path.join(directory, name)
+        for name in ('panes.tsv', 'windows.tsv', 'dead_letters.tsv', 'global.tsv', 'summary.json')
+    )
+    for path in (panes, windows):
+        open(path, 'w', encoding='utf-8').close()
+    recount.add_lists_across_values()
+    write_lists(panes, recount.lists)
+    for window in recount.source.windows:
+        write_lists(windows, recount.window(int(window['size_seconds'] * US)), head=(window['name'],))
+    write_global(everything, recount.lists)
+    with open(dead, 'w', encoding='utf-8', newline='\n') as file:
+        file.writelines('\t'.join(map(copy_text, row)) + '\n' for row in recount.dead_letters)
+    with open(summary, 'w', encoding='utf-8') as file:
+        json.dump(recount.summary(), file, indent=2)
+        file.write('\n')
+
+
+def main():
+    parser = argparse.ArgumentParser(description='Recounts a topic exactly; see the head of this file.')
+    parser.add_argument('config')
+    parser.add_argument('directory')
+    parser.add_argument('--columns', default='partition,offset,payload')
+    parser.add_argument('--now', type=float, help='the wall clock (epoch s) that max_future counts from')
+    args = parser.parse_args()
+    with open(args.config, encoding='utf-8') as file:
+        source = Source(json.load(file), args.now)
+    sys.setrecursionlimit(4 * MAX_DEPTH)
+    recount = Recount(source)
+    for message in read_dump(sys.stdin.buffer, args.columns.split(',')):
+        recount.message(*message)
+    write_results(recount, args.directory)
+
+
+if __name__ == '__main__':
+    main()

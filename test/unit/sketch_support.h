@@ -1,0 +1,156 @@
+/*
+ * sketch_support.h
+ *		What the tests of the sketch library share: TAP lines, an allocator that counts and can fail, random
+ *		numbers that are the same on every machine, and short names for keys.
+ */
+#ifndef SKETCH_SUPPORT_H
+#define SKETCH_SUPPORT_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sketch.h"
+
+static int	tap_count;
+static int	tap_failed;
+
+/* One TAP line. Returns `passed`, so that a test can stop early. */
+static inline bool __attribute__((format(printf, 2, 3)))
+ok(bool passed, const char *format, ...)
+{
+	va_list		args;
+
+	tap_count++;
+	tap_failed += !passed;
+	printf("%sok %d - ", passed ? "" : "not ", tap_count);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	printf("\n");
+	return passed;
+}
+
+/* As ok, and shows both numbers when they differ. */
+static inline bool
+is_number(uint64_t got, uint64_t wanted, const char *what)
+{
+	bool		passed = ok(got == wanted, "%s", what);
+
+	if (!passed)
+		printf("# got %llu, wanted %llu\n", (unsigned long long) got, (unsigned long long) wanted);
+	return passed;
+}
+
+static inline int
+tap_end(void)
+{
+	printf("1..%d\n", tap_count);
+	fflush(stdout);
+	return tap_failed > 0;
+}
+
+/* Counts live blocks and all calls; call number `fail_at` (from 1; 0: none) and, if `fail_on`, all later ones fail. */
+typedef struct Heap
+{
+	size_t		live;
+	size_t		live_bytes;
+	size_t		calls;
+	size_t		fail_at;
+	bool		fail_on;
+} Heap;
+
+#define HEAP_HEADER 16
+
+static inline void *
+heap_alloc(void *arg, size_t size)
+{
+	Heap	   *heap = arg;
+	char	   *block;
+
+	heap->calls++;
+	if (heap->fail_at > 0 && (heap->calls == heap->fail_at || (heap->fail_on && heap->calls > heap->fail_at)))
+		return NULL;
+	block = malloc(size + HEAP_HEADER);
+	if (block == NULL)
+		abort();
+	memcpy(block, &size, sizeof(size));
+	/* nobody may rely on what fresh memory holds */
+	memset(block + HEAP_HEADER, 0xA5, size);
+	heap->live++;
+	heap->live_bytes += size;
+	return block + HEAP_HEADER;
+}
+
+static inline void
+heap_release(void *arg, void *block)
+{
+	Heap	   *heap = arg;
+	size_t		size;
+
+	memcpy(&size, (char *) block - HEAP_HEADER, sizeof(size));
+	heap->live--;
+	heap->live_bytes -= size;
+	free((char *) block - HEAP_HEADER);
+}
+
+static inline TkAllocator
+heap_allocator(Heap *heap)
+{
+	TkAllocator alloc = {heap_alloc, heap_release, heap};
+
+	return alloc;
+}
+
+static inline uint64_t
+random_next(uint64_t *state)
+{
+	uint64_t	x = *state += UINT64_C(0x9E3779B97F4A7C15);
+
+	x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+	x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
+	return x ^ (x >> 31);
+}
+
+/* 0 .. limit - 1 */
+static inline uint64_t
+random_below(uint64_t *state, uint64_t limit)
+{
+	return random_next(state) % limit;
+}
+
+/* A sketch that the test cannot go on without. */
+static inline TkSketch *
+must_create(const TkAllocator *alloc, TkKind kind, uint32_t k, uint32_t capacity)
+{
+	TkSketch   *s;
+
+	if (tk_sketch_create(alloc, kind, k, capacity, &s) != TK_OK)
+	{
+		printf("Bail out! cannot create a sketch\n");
+		exit(2);
+	}
+	return s;
+}
+
+static inline TkStatus
+add_text(TkSketch *s, const char *key, uint64_t weight)
+{
+	return tk_sketch_update(s, key, strlen(key), weight);
+}
+
+/* Key number i: "item-000123", of 11 bytes up to a million. */
+static inline TkStatus
+add_numbered(TkSketch *s, uint64_t i, uint64_t weight)
+{
+	char		key[32];
+	int			len = snprintf(key, sizeof(key), "item-%06llu", (unsigned long long) i);
+
+	return tk_sketch_update(s, key, (size_t) len, weight);
+}
+
+#endif							/* SKETCH_SUPPORT_H */
