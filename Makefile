@@ -20,12 +20,9 @@ SHLIB_LINK = -lm
 # topk_bridge.so: what is preloaded.  Needs libc only.
 BRIDGE_OBJS = bridge/bridge.o bridge/settings.o bridge/launcher.o bridge/server_options.o bridge/path.o
 
-# topk_worker.so: the processes.  Pure parts, edges, hosts.
-PURE_OBJS = bridge/event_time.o bridge/watermark.o bridge/path.o bridge/decode_json.o bridge/extract.o \
-	bridge/counted_memory.o bridge/shape.o bridge/family.o bridge/pane.o
-WORKER_OBJS = $(PURE_OBJS) bridge/consumer.o bridge/redis_client.o \
-	bridge/spi_util.o bridge/config.o bridge/store.o bridge/publish_store.o \
-	bridge/host.o bridge/intake.o bridge/manager.o bridge/worker.o bridge/closer.o bridge/publisher.o bridge/module.o
+# topk_worker.so: the processes.  Everything else in bridge/: pure parts, edges, hosts.
+PRELOADED_ONLY = bridge/bridge.c bridge/settings.c bridge/launcher.c bridge/server_options.c
+WORKER_OBJS := $(patsubst %.c,%.o,$(filter-out $(PRELOADED_ONLY),$(sort $(wildcard bridge/*.c)))) bridge/decode_json.o
 WORKER_LIBS = -lrdkafka -lhiredis -lsimdjson -lstdc++ -lm
 
 SQL_PARTS = sql/type.sql sql/bridge_tables.sql sql/bridge_config.sql sql/bridge_store.sql sql/bridge_views.sql \
@@ -77,6 +74,18 @@ uninstall-bridge:
 	rm -f '$(DESTDIR)$(pkglibdir)/topk_bridge.so' '$(DESTDIR)$(pkglibdir)/topk_worker.so'
 .PHONY: install-bridge uninstall-bridge
 endif
+
+# ---------------------------------------------------------------- tests
+
+PROVE_TESTS ?= $(sort $(wildcard test/tap/*.pl))
+PG_PERL := $(dir $(PGXS))../test/perl
+
+# Needs the extension installed; each test starts and stops its own servers.
+tap: tools
+	scripts/as_postgres.sh --back tmp_check/log sh -c 'cd "$$0"; \
+	  TESTDATADIR=$$PWD/tmp_check TESTLOGDIR=$$PWD/tmp_check/log PG_REGRESS=$(dir $(PGXS))../test/regress/pg_regress \
+	  prove -v -I test/perl -I $(PG_PERL) $(PROVE_TESTS)' .
+.PHONY: tap
 
 # ---------------------------------------------------------------- programs for tests, benches and the demo
 

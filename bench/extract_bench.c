@@ -3,9 +3,10 @@
  *
  *     extract_bench [events]
  *
- * The events are made beforehand in the reference's schema, 342 bytes each: three event types, items by Zipf 1.1
- * over a million, two dimensions with 3 and 8 values, a minute of event time for every tenth of the run.  Each
- * stage is measured in a run of its own over the same events, so a stage's cost is the difference to the one before.
+ * The events are made beforehand in the reference's schema, 342 bytes each: three event types, items by
+ * Zipf 1.1 over a million, two dimensions with 3 and 8 values, a minute of event time for every tenth of the
+ * run.  Each stage is measured in a run of its own over the same events, so a stage's cost is the difference
+ * to the one before.
  */
 #define _GNU_SOURCE
 #include <math.h>
@@ -33,8 +34,8 @@ typedef struct Bench
 	TkExtractConfig config;
 } Bench;
 
-static const char *const path_names[] = {"metadata.eventType", "metadata.timestamp",	  "payload.url",
-										 "payload.productId",  "payload.endpoint", "payload.deviceType",
+static const char *const path_names[] = {"metadata.eventType",  "metadata.timestamp", "payload.url",
+										 "payload.productId",   "payload.endpoint",   "payload.deviceType",
 										 "payload.pageCategory"};
 
 static uint64_t random_state = 42;
@@ -64,7 +65,8 @@ write_event(char *out, int i, int n)
 	static const char *const types[] = {"page_view", "product_view", "api_request"};
 	static const char *const fields[] = {"url", "productId", "endpoint"};
 	static const char *const devices[] = {"mobile", "desktop", "tablet"};
-	static const char *const categories[] = {"home", "search", "product", "cart", "help", "news", "blog", "account"};
+	static const char *const categories[] = {"home", "search", "product", "cart",
+											 "help", "news",   "blog",    "account"};
 	char text[2 * EVENT_BYTES];
 	int type = (int) (random_unit() * 3);
 	time_t second = START + (time_t) ((double) i / n * RUN_MINUTES * 60);
@@ -77,9 +79,9 @@ write_event(char *out, int i, int n)
 				   "\"source\":\"web-frontend\",\"timestamp\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03dZ\"},"
 				   "\"payload\":{\"userId\":\"user-%06d\",\"sessionId\":\"%016x\",\"%s\":\"/item/%07d\","
 				   "\"deviceType\":\"%s\",\"pageCategory\":\"%s\",\"referrer\":\"",
-				   i, i, types[type], tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-				   i % 1000, i % 999983, i, fields[type], random_item(), devices[(int) (random_unit() * 3)],
-				   categories[(int) (random_unit() * 8)]);
+				   i, i, types[type], tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+				   tm.tm_sec, i % 1000, i % 999983, i, fields[type], random_item(),
+				   devices[(int) (random_unit() * 3)], categories[(int) (random_unit() * 8)]);
 	memset(text + len, 'r', sizeof(text) - (size_t) len);
 	memcpy(text + EVENT_BYTES - 3, "\"}}", 3);
 	memcpy(out, text, EVENT_BYTES);
@@ -103,15 +105,16 @@ set_up(Bench *bench, int n)
 	bench->dimensions[1] = (TkDimension){"pageCategory", 6, "unknown"};
 	for (int i = 0; i < 3; i++)
 		bench->rules[i] = (TkRule){i, types[i], item_types[i], 2 + i, -1, 1, 2, bench->dimensions};
-	bench->config = (TkExtractConfig){.paths = bench->paths,
-									  .n_paths = 7,
-									  .event_type_path = 0,
-									  .time_path = 1,
-									  .tenant_path = -1,
-									  .rules = bench->rules,
-									  .n_rules = 3,
-									  .time = {TK_US_PER_MINUTE, TK_US_PER_MINUTE, 60 * TK_US_PER_MINUTE, 0, 0},
-									  .max_message_bytes = 1 << 20};
+	bench->config =
+		(TkExtractConfig){.paths = bench->paths,
+						  .n_paths = 7,
+						  .event_type_path = 0,
+						  .time_path = 1,
+						  .tenant_path = -1,
+						  .rules = bench->rules,
+						  .n_rules = 3,
+						  .time = {TK_US_PER_MINUTE, TK_US_PER_MINUTE, 60 * TK_US_PER_MINUTE, 0, 0},
+						  .max_message_bytes = 1 << 20};
 }
 
 static double
@@ -148,7 +151,8 @@ decode(Bench *bench)
 	uint64_t sum = 0;
 
 	for (int i = 0; i < bench->n; i++)
-		sum += (uint64_t) decoder->methods->read(decoder, bench->events + (size_t) i * EVENT_BYTES, EVENT_BYTES);
+		sum +=
+			(uint64_t) decoder->methods->read(decoder, bench->events + (size_t) i * EVENT_BYTES, EVENT_BYTES);
 	decoder->methods->free(decoder);
 	return sum;
 }
@@ -183,7 +187,8 @@ bench_release(void *arg, void *block)
 	free(block);
 }
 
-/* The whole of what the worker does for an event, with a flush that writes nothing twice a minute of event time. */
+/* The whole of what the worker does for an event, with a flush that writes nothing twice a minute of event
+ * time. */
 static uint64_t
 count(Bench *bench)
 {

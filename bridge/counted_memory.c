@@ -6,7 +6,7 @@
 
 #include "counted_memory.h"
 
-/* What stands in front of each block: its whole size, in a space that keeps the block aligned for anything. */
+/* What stands in front of each block: its whole size, in a space that keeps the block aligned. */
 typedef union BlockHead
 {
 	size_t size;

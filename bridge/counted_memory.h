@@ -11,9 +11,9 @@
 
 typedef struct TkCountedMemory
 {
-	TkAllocator base;	   /* where memory comes from */
+	TkAllocator base;      /* where memory comes from */
 	TkAllocator allocator; /* what users get: allocates from base and counts */
-	size_t bytes;		   /* held now, the sizes in front included */
+	size_t bytes;          /* held now, the sizes in front included */
 } TkCountedMemory;
 
 /* `memory` must not move afterwards: its allocator points to it. */

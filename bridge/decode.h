@@ -83,7 +83,8 @@ struct TkDecoder
 
 /*
  * Makes a decoder of JSON documents for n paths, which it copies.  max_bytes is the largest document it will
- * read.  Returns NULL when out of memory.  Free with decoder->methods->free.
+ * read.  Of duplicate keys the first one wins.  After a read that failed every path is missing.  Returns NULL
+ * when out of memory.  Free with decoder->methods->free.
  */
 TkDecoder *tk_decode_json_create(const TkPath *paths, int n, size_t max_bytes);
 

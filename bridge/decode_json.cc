@@ -2,18 +2,19 @@
  * decode_json.cc - the JSON decoder: simdjson's DOM parser behind the C interface of decode.h.
  *
  * The DOM parser checks the whole document, so that what is counted never depends on where a broken message
- * breaks: truncated documents, invalid UTF-8, integers beyond 64 bits, lone surrogates and nesting deeper than
- * 1,024 are all refused (TK_DECODE_BAD).
+ * breaks: truncated documents, invalid UTF-8, integers beyond 64 bits, lone surrogates and nesting deeper
+ * than 1,024 are all refused (TK_DECODE_BAD).
  *
- * The paths are merged into a prefix tree once.  Reading a message walks tree and document together, visits an
- * object at most once however many paths lead into it, and leaves it as soon as all its wanted keys are found:
+ * The paths are merged into a prefix tree once.  Reading a message walks tree and document together, visits
+ * an object at most once however many paths lead into it, and leaves it as soon as all its wanted keys are
+ * found:
  *
  *     metadata.eventType        root -- metadata -- eventType      path 0
  *     metadata.timestamp                         `- timestamp      path 1
  *     payload.url                    `- payload --- url            path 2
  *
- * Of duplicate keys the first one wins, at every level: a.b is not sought in a second "a" if the first has no b.
- * A key is compared unescaped, byte by byte.
+ * Of duplicate keys the first one wins, at every level: a.b is not sought in a second "a" if the first has no
+ * b. A key is compared unescaped, byte by byte.
  *
  * The parser's memory is kept from message to message and grows to the largest one read.  A payload from the
  * wire has no padding behind it, so simdjson copies it into a buffer of its own, which it keeps as well.
@@ -39,6 +40,9 @@ namespace
 /* Any number's text: 20 digits and a sign, or 17 digits with sign, point and exponent. */
 constexpr size_t kNumberBytes = 32;
 
+/* simdjson asks for a capacity of at least 32 bytes, however short the message. */
+constexpr size_t kMinCapacity = 32;
+
 /* A key of the prefix tree, and what was found there in the current message. */
 struct Node
 {
@@ -56,14 +60,15 @@ struct JsonDecoder : TkDecoder
 {
 	dom::parser parser;
 	size_t max_bytes;
-	uint64_t message;	/* counts messages, so that nothing has to be cleared between them */
-	Node *nodes;		/* all nodes in one block; the root is the first */
+	uint64_t message; /* counts messages, so that nothing has to be cleared between them */
+	Node *nodes;      /* all nodes in one block; the root is the first */
 	int n_nodes;
-	Node **ends;	/* the node at which each path ends */
-	char *names;		/* the keys, in one block */
+	Node **ends; /* the node at which each path ends */
+	char *names; /* the keys, in one block */
 
-	explicit JsonDecoder(size_t limit) : parser(limit), max_bytes(limit), message(0), nodes(nullptr),
-		n_nodes(0), ends(nullptr), names(nullptr)
+	explicit JsonDecoder(size_t limit)
+		: parser(limit + kMinCapacity), max_bytes(limit), message(0), nodes(nullptr), n_nodes(0),
+		  ends(nullptr), names(nullptr)
 	{
 	}
 
@@ -113,7 +118,8 @@ walk(const dom::object &object, const Node *node, uint64_t message)
 	}
 }
 
-/* Later versions of simdjson skip a byte order mark, 3.0 refuses it: the same message must always count the same. */
+/* Later versions of simdjson skip a byte order mark, 3.0 refuses it; messages must count the same with all.
+ */
 void
 skip_byte_order_mark(const char **payload, size_t *len)
 {
@@ -308,8 +314,10 @@ allocate_tree(JsonDecoder *decoder, const TkPath *paths, int n)
 extern "C" TkDecoder *
 tk_decode_json_create(const TkPath *paths, int n, size_t max_bytes)
 {
-	if (max_bytes > simdjson::SIMDJSON_MAXSIZE_BYTES)
-		max_bytes = simdjson::SIMDJSON_MAXSIZE_BYTES;
+	constexpr size_t limit = simdjson::SIMDJSON_MAXSIZE_BYTES - kMinCapacity;
+
+	if (max_bytes > limit)
+		max_bytes = limit;
 	JsonDecoder *decoder = new (std::nothrow) JsonDecoder(max_bytes);
 
 	if (decoder == nullptr || !allocate_tree(decoder, paths, n))

@@ -2,8 +2,8 @@
  * event_time.c - reads the timestamps of events.
  *
  * ISO 8601 is read by hand: the text has fixed columns up to the minute, and a cache of the last minute saves
- * the calendar for nearly every event.  Nothing here depends on a locale, a time zone or a C library's opinion
- * of dates.
+ * the calendar for nearly every event.  Nothing here depends on a locale, a time zone or a C library's
+ * opinion of dates.
  *
  *   column  0123456789012345
  *           YYYY-MM-DDTHH:MM   then [:SS[.fraction]] [zone]
@@ -184,8 +184,8 @@ epoch_unit(double number)
 }
 
 /*
- * The fraction is rounded, not cut: a double such as 1700000000.123456 lies a little beside the decimal number
- * that was meant.  Whole part and fraction are scaled apart, so that nothing is lost above 2^52 us.
+ * The fraction is rounded, not cut: a double such as 1700000000.123456 lies a little beside the decimal
+ * number that was meant.  Whole part and fraction are scaled apart, so that nothing is lost above 2^52 us.
  */
 bool
 tk_time_from_epoch(double number, int64_t *us)
@@ -205,8 +205,9 @@ tk_time_from_epoch(double number, int64_t *us)
 }
 
 /*
- * Reads a plain decimal number, digits with an optional fraction.  18 digits hold every time there is; a double
- * holds the result well below a microsecond's error in s and ms, and exactly in us until the year 2255.
+ * Reads a plain decimal number, digits with an optional fraction.  18 digits hold every time there is; a
+ * double holds the result well below a microsecond's error in s and ms, and exactly in us until the year
+ * 2255.
  */
 static bool
 parse_decimal(const char *text, size_t len, double *number)

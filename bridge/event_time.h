@@ -29,20 +29,21 @@
 typedef struct TkTimeCache
 {
 	char text[16]; /* "YYYY-MM-DDTHH:MM" */
-	int64_t us;	   /* that minute */
+	int64_t us;    /* that minute */
 	bool valid;
 } TkTimeCache;
 
 /*
  * ISO 8601: YYYY-MM-DD(T or t or space)HH:MM[:SS[.fraction]][Z|z|+HH[:]MM|-HH[:]MM|+HH].  No zone means UTC.
- * Digits of the fraction beyond microseconds are cut.  A second of 60 is taken as the next minute's start.
+ * Digits of the fraction beyond microseconds are cut.  A second of 60 is the next minute's first.
  * Returns false, leaving *us alone, for anything else.
  */
 bool tk_time_parse_iso(TkTimeCache *cache, const char *text, size_t len, int64_t *us);
 
 /*
  * A number since the epoch, its unit told by its size: below 1e11 seconds, below 1e14 milliseconds, else
- * microseconds.  Negative numbers and times beyond TK_MAX_TIME are refused.
+ * microseconds.  A fraction is rounded to microseconds.  Negative numbers and times beyond TK_MAX_TIME are
+ * refused.
  */
 bool tk_time_from_epoch(double number, int64_t *us);
 

@@ -1,8 +1,8 @@
 /*
  * extract.c - turns one message into what it counts.
  *
- * tk_extract is a chain of steps in the order that extract.h fixes.  Each step reads one thing and either lets
- * the chain go on or settles the event's outcome and ends it; the first step that objects decides.
+ * tk_extract is a chain of steps in the order that extract.h fixes.  Each step reads one thing and either
+ * lets the chain go on or settles the event's outcome and ends it; the first step that objects decides.
  *
  * Rules are found by event type through a small open-addressing table, at most half full.
  */
@@ -16,8 +16,8 @@
 typedef struct RuleSlot
 {
 	const TkRule *rule; /* NULL: free */
-	uint64_t hash;		/* of the event type */
-	size_t len;			/* of the event type */
+	uint64_t hash;      /* of the event type */
+	size_t len;         /* of the event type */
 	int index;
 } RuleSlot;
 
@@ -28,7 +28,7 @@ struct TkExtractor
 	TkTimeCache time_cache;
 	RuleSlot *slots;
 	size_t slot_mask;
-	TkText *missing;	/* what stands for missing values: the dimensions of all rules, one after the other */
+	TkText *missing; /* what stands for missing values: the dimensions of all rules, one after the other */
 	TkText **rule_missing; /* where each rule's begin */
 };
 

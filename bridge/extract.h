@@ -7,6 +7,12 @@
  *   bad_tenant, tenant_too_long, tenant_has_nul -> no_item, bad_item, item_too_long, item_has_nul ->
  *   bad_weight -> for each dimension in order bad_value, value_too_long, value_has_nul.
  * An outcome that is not a dead letter and comes after the time checks has a time, and moves the watermark.
+ *
+ * What is missing: a missing or null event type is bad_event_type, time no_time, item no_item (no dead
+ * letter), weight bad_weight (if the rule has a path for it), value the dimension's `missing`.  A missing or
+ * null tenant is bad_tenant, not the tenant '': events of unknown tenants must not pass for those of a source
+ * without any. An event type must be a string; tenants, items and values may be numbers and booleans, as
+ * their JSON text. bad_json covers what JSON forbids and what the decoder cannot hold: see decode_json.cc.
  */
 #ifndef TK_EXTRACT_H
 #define TK_EXTRACT_H
@@ -15,17 +21,17 @@
 #include "watermark.h"
 
 #define TK_MAX_ITEM_BYTES 1024
-#define TK_MAX_VALUE_BYTES 512 /* tenants and dimension values: they are keys of topk.list */
+#define TK_MAX_VALUE_BYTES 512           /* tenants and dimension values: they are keys of topk.list */
 #define TK_MAX_WEIGHT (INT64_C(1) << 40) /* 8 million such events fit into a total: else bad_weight */
 
 typedef enum TkOutcome
 {
 	TK_COUNTED,
-	TK_NO_RULE,	  /* no rule for this event type: counted in the statistics only */
-	TK_NO_ITEM,	  /* the item is missing or null: likewise */
+	TK_NO_RULE,   /* no rule for this event type: counted in the statistics only */
+	TK_NO_ITEM,   /* the item is missing or null: likewise */
 	TK_TOMBSTONE, /* a Kafka message without a payload: likewise */
-	TK_DEAD,	  /* unreadable; `reason` says why */
-	TK_RETRY	  /* out of memory: nothing is wrong with the message */
+	TK_DEAD,      /* unreadable; `reason` says why */
+	TK_RETRY      /* out of memory: nothing is wrong with the message */
 } TkOutcome;
 
 /* The fixed vocabulary of topk.dead_letter.reason, in the order of the checks. */
@@ -56,7 +62,7 @@ const char *tk_reason_name(TkReason reason);
 typedef struct TkDimension
 {
 	const char *name;
-	int path; /* index into the extractor's paths */
+	int path;            /* index into the extractor's paths */
 	const char *missing; /* the value if there is none: "unknown" */
 } TkDimension;
 
@@ -78,8 +84,8 @@ typedef struct TkExtractConfig
 	const TkPath *paths;
 	int n_paths;
 	int event_type_path;
-	int time_path;	 /* -1: the Kafka timestamp is the event's time */
-	int tenant_path; /* -1: every event's tenant is '' */
+	int time_path;       /* -1: the Kafka timestamp is the event's time */
+	int tenant_path;     /* -1: every event's tenant is '' */
 	const TkRule *rules; /* at most one for each event type */
 	int n_rules;
 	TkTimeRules time;
@@ -111,7 +117,10 @@ typedef struct TkEvent
 
 typedef struct TkExtractor TkExtractor;
 
-/* The configuration is referred to, not copied.  NULL: out of memory. */
+/*
+ * The configuration is referred to, not copied.  No rule has more than TK_MAX_DIMENSIONS dimensions.  NULL:
+ * out of memory.
+ */
 TkExtractor *tk_extractor_create(const TkExtractConfig *config);
 void tk_extractor_free(TkExtractor *extractor);
 

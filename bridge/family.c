@@ -1,9 +1,9 @@
 /*
  * family.c - families and their lists: found by hash for every event, made when first seen.
  *
- * Both live in tables that only grow.  A family's own lists (`all` and those across values) hang on the family;
- * lists of values are in a table of the set, keyed by (family, dimension, value).  Everything new is queued in
- * order of appearance until the host has interned it.
+ * Both live in tables that only grow.  A family's own lists (`all` and those across values) hang on the
+ * family; lists of values are in a table of the set, keyed by (family, dimension, value).  Everything new is
+ * queued in order of appearance until the host has interned it.
  *
  * A family is one block: TkFamily, its lists, the pointers to those across values, the tenant's name.
  */

@@ -3,11 +3,11 @@
  *
  * A list's panes are few (the open minute, its neighbours while events are out of order) and are found by
  * walking from the newest.  The set keeps all panes in one array, for sealing, and those that a flush has to
- * write in a second one.  A pane is in the second array exactly if it is changed or sealed; the array has room
- * for all panes, so that neither counting an event nor sealing can fail for it.
+ * write in a second one.  A pane is in the second array exactly if it is changed or sealed; the array has
+ * room for all panes, so that neither counting an event nor sealing can fail for it.
  *
- * In the steady state an event allocates nothing: memory is asked for by new panes, lists and families, and by
- * sketches that grow.
+ * In the steady state an event allocates nothing: memory is asked for by new panes, lists and families, and
+ * by sketches that grow.
  */
 #include <string.h>
 
@@ -36,20 +36,16 @@ seal(TkPaneSet *set, TkPane *pane)
 }
 
 static inline bool
-is_past(const TkPaneSet *set, int64_t start)
+is_past(const TkPaneSet *set, int64_t start, int64_t watermark)
 {
-	return start + set->config->time.pane_size <= set->watermark;
+	return start + set->config->time.pane_size <= watermark;
 }
 
-int
-tk_pane_seal(TkPaneSet *set, int64_t watermark)
+static int
+seal_until(TkPaneSet *set, int64_t watermark)
 {
 	int n_sealed = 0;
 
-	if (watermark > set->watermark)
-		set->watermark = watermark;
-	if (set->oldest_unsealed == INT64_MAX || !is_past(set, set->oldest_unsealed))
-		return 0;
 	set->oldest_unsealed = INT64_MAX;
 	for (size_t i = 0; i < set->n_panes; i++)
 	{
@@ -57,7 +53,7 @@ tk_pane_seal(TkPaneSet *set, int64_t watermark)
 
 		if (pane->sealed)
 			continue;
-		if (is_past(set, pane->start))
+		if (is_past(set, pane->start, watermark))
 		{
 			seal(set, pane);
 			n_sealed++;
@@ -66,6 +62,22 @@ tk_pane_seal(TkPaneSet *set, int64_t watermark)
 			set->oldest_unsealed = pane->start;
 	}
 	return n_sealed;
+}
+
+int
+tk_pane_seal(TkPaneSet *set, int64_t watermark)
+{
+	if (watermark > set->watermark)
+		set->watermark = watermark;
+	if (set->oldest_unsealed == INT64_MAX || !is_past(set, set->oldest_unsealed, set->watermark))
+		return 0;
+	return seal_until(set, set->watermark);
+}
+
+int
+tk_pane_seal_all(TkPaneSet *set)
+{
+	return seal_until(set, INT64_MAX);
 }
 
 /* ---- making and forgetting ---- */
@@ -92,7 +104,8 @@ reserve_pane(TkPaneSet *set)
 
 	if (set->n_panes < set->pane_room)
 		return true;
-	if (!grow_array(set, &set->panes, set->n_panes, room) || !grow_array(set, &set->dirty, set->n_dirty, room))
+	if (!grow_array(set, &set->panes, set->n_panes, room) ||
+		!grow_array(set, &set->dirty, set->n_dirty, room))
 		return false;
 	set->pane_room = room;
 	return true;
@@ -120,7 +133,7 @@ tk_pane_create(TkPaneSet *set, TkList *list, int64_t start, TkSketch *sketch, Tk
 	*link = pane;
 	pane->slot = set->n_panes;
 	set->panes[set->n_panes++] = pane;
-	if (is_past(set, start))
+	if (is_past(set, start, set->watermark))
 		seal(set, pane);
 	else if (start < set->oldest_unsealed)
 		set->oldest_unsealed = start;
@@ -174,7 +187,7 @@ typedef struct Targets
 	int n;
 } Targets;
 
-/* Finds the list's pane, and begins to load what the item will touch there while the next list is looked for. */
+/* Finds the list's pane, and begins to load what the item will touch there. */
 static TkStatus
 aim(TkPaneSet *set, TkList *list, int64_t start, uint64_t hash, Targets *targets)
 {

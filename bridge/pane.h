@@ -4,25 +4,25 @@
  * Pure: the host writes panes to the store and tells what was committed; nothing here knows a database.
  *
  * A family is all lists of one (tenant, item type).  It has the list of `all`, for each dimension the list
- * across its values, and a list for each value seen.  Where every event of the item type has exactly one value
- * of a dimension (every rule of the item type names it), the list across its values would equal the list of
- * `all`: such a list is *shared* and has no panes of its own.  Whether it may be is decided when the family is
- * first stored; until the store has answered, the worker presumes so, and tk_family_unshare copies the panes
- * of `all` if the answer is no (every pane of a family that is not yet interned is unflushed, so the copy is
- * the whole truth).
+ * across its values, and a list for each value seen.  Where every event of the item type has exactly one
+ * value of a dimension (every rule of the item type names it), the list across its values would equal the
+ * list of `all`: such a list is *shared* and has no panes of its own.  Whether it may be is decided when the
+ * family is first stored; until the store has answered, the worker presumes so, and tk_family_unshare copies
+ * the panes of `all` if the answer is no (every pane of a family that is not yet interned is unflushed, so
+ * the copy is the whole truth).
  *
- * A pane's life: made by the first event of its minute -> changed (to be flushed) -> written -> changed ... ->
- * sealed when the worker's watermark passes its end; the flush that writes it sealed forgets it.  An event that
- * comes later makes a new pane, a new incarnation, sealed at once.  An incarnation number is never used twice:
- * the run number of the worker (from a sequence) in its upper 32 bits, a count in the lower.
+ * A pane's life: made by the first event of its minute -> changed (to be flushed) -> written -> changed ...
+ * -> sealed when the worker's watermark passes its end; the flush that writes it sealed forgets it.  An event
+ * that comes later makes a new pane, a new incarnation, sealed at once.  An incarnation number is never used
+ * twice: the run number of the worker (from a sequence) in its upper 32 bits, a count in the lower.
  *
  * Memory: everything is allocated through the allocator passed in; tk_pane_set_bytes tells how much is held.
- * When tk_pane_add fails (TK_NO_MEMORY, or TK_OVERFLOW of a sketch's total or of the run's 2^32 incarnations) the
- * event may stand in some of its lists and not in others: the set must be thrown away, and the worker reads again
- * from the stored offsets, under a new run number.
+ * When tk_pane_add fails (TK_NO_MEMORY, or TK_OVERFLOW of a sketch's total or of the run's 2^32 incarnations)
+ * the event may stand in some of its lists and not in others: the set must be thrown away, and the worker
+ * reads again from the stored offsets, under a new run number.
  *
- * Lists and families stay until the set is freed, so its memory grows with the values ever seen; only panes are
- * forgotten.  All pointers to lists and families are good for the life of the set; a pane's until the
+ * Lists and families stay until the set is freed, so its memory grows with the values ever seen; only panes
+ * are forgotten.  All pointers to lists and families are good for the life of the set; a pane's until the
  * tk_pane_flushed that forgets it.
  *
  * Exports: family.c has tk_pane_next_new_* and tk_family_unshare, pane.c the rest.
@@ -44,11 +44,11 @@ struct TkList
 {
 	int64_t list_id; /* 0: not yet interned by the store */
 	TkFamily *family;
-	int dimension;	   /* TK_ALL, or the index into family->dimensions */
+	int dimension;     /* TK_ALL, or the index into family->dimensions */
 	const char *value; /* NUL-terminated; NULL: the list across values */
 	size_t value_len;
-	bool shared;   /* the list across values has no panes: it is the list of `all` */
-	TkPane *panes; /* in memory, newest first */
+	bool shared;      /* the list across values has no panes: it is the list of `all` */
+	TkPane *panes;    /* in memory, newest first */
 	TkList *next_new; /* of the lists that tk_pane_next_new_list begins with; valid while it has no id */
 };
 
@@ -59,13 +59,13 @@ struct TkFamily
 	const char *item_type;
 	int n_dimensions;
 	const char **dimensions; /* the union over the rules of this item type */
-	bool *shareable;		 /* every rule of this item type names it */
+	bool *shareable;         /* every rule of this item type names it */
 	bool interned;
 	TkList *all;
-	TkList **across; /* one for each dimension */
+	TkList **across;    /* one for each dimension */
 	TkFamily *next_new; /* of the families that tk_pane_next_new_family begins with; valid until interned */
-	uint64_t hash;		/* private: of tenant and item type */
-	int shape;			/* private: the item type's index */
+	uint64_t hash;      /* private: of tenant and item type */
+	int shape;          /* private: the item type's index */
 };
 
 struct TkPane
@@ -82,7 +82,8 @@ struct TkPane
 };
 
 /*
- * The configuration is referred to.  k and capacity are those of every sketch.  The dimensions of a rule have
+ * The configuration is referred to.  k and capacity are those of every sketch.  A run number is used once,
+ * and is below 2^31, so that incarnations fit a signed 64-bit integer.  The dimensions of a rule have
  * different names.  NULL: out of memory.
  */
 TkPaneSet *tk_pane_set_create(const TkAllocator *allocator, const TkExtractConfig *config, uint32_t k,
@@ -90,28 +91,36 @@ TkPaneSet *tk_pane_set_create(const TkAllocator *allocator, const TkExtractConfi
 void tk_pane_set_free(TkPaneSet *set);
 
 /*
- * Counts an event with outcome TK_COUNTED in its lists: `all`, and for each dimension of its rule the list of the
- * value and the list across values.  Too late events are not for here: the caller has judged.  On any status but
- * TK_OK throw the set away (see above).
+ * Counts an event with outcome TK_COUNTED in its lists: `all`, and for each dimension of its rule the list of
+ * the value and the list across values.  Too late events are not for here: the caller has judged.  On any
+ * status but TK_OK throw the set away (see above).
  */
 TkStatus tk_pane_add(TkPaneSet *set, const TkEvent *event);
 
 /*
  * Marks as sealed every pane whose end is at or before the watermark; those that later events begin there are
- * sealed at once.  A watermark lower than an earlier one changes nothing.  Returns how many panes became sealed.
+ * sealed at once.  A watermark lower than an earlier one changes nothing.  Returns how many panes became
+ * sealed.
  */
 int tk_pane_seal(TkPaneSet *set, int64_t watermark);
+
+/*
+ * Marks all panes as sealed, so that the next flush gives their memory back: for a worker over its budget.
+ * Other than a watermark of "everything", it does not touch the future: events that come later begin panes
+ * that live until their own end.  Returns how many panes became sealed.
+ */
+int tk_pane_seal_all(TkPaneSet *set);
 
 /* Bytes held, and panes held. */
 size_t tk_pane_set_bytes(const TkPaneSet *set);
 int tk_pane_count(const TkPaneSet *set);
 
 /*
- * What a flush must do, in this order.  First intern: every family with interned = false, then every list with
- * list_id = 0 (tk_pane_next_new_* return NULL at the end; the host fills in list_id, calls
+ * What a flush must do, in this order.  First intern: every family with interned = false, then every list
+ * with list_id = 0 (tk_pane_next_new_* return NULL at the end; the host fills in list_id, calls
  * tk_family_unshare where the store keeps a list of its own, and sets interned).  Then write: every pane that
- * is changed, or sealed.  After the commit tk_pane_flushed; after an abort nothing, the next flush repeats it.
- * No event may be added between the first tk_pane_next_dirty and tk_pane_flushed.
+ * is changed, or sealed.  After the commit tk_pane_flushed; after an abort nothing, the next flush repeats
+ * it. No event may be added between the first tk_pane_next_dirty and tk_pane_flushed.
  *
  * tk_pane_next_new_* return the oldest family or list that is still new, so a host either settles each before
  * it asks again, or walks on from the first along next_new and settles them all when its transaction has
@@ -120,7 +129,7 @@ int tk_pane_count(const TkPaneSet *set);
 TkFamily *tk_pane_next_new_family(TkPaneSet *set);
 TkList *tk_pane_next_new_list(TkPaneSet *set); /* lists of values only; drops those that have an id by now */
 
-/* Gives the list across a dimension's values panes of its own, copies of those of `all`.  Nothing if it has. */
+/* Gives the list across a dimension's values panes of its own, copied from `all`; nothing if it has them. */
 TkStatus tk_family_unshare(TkPaneSet *set, TkFamily *family, int dimension);
 
 /* Iterates over panes to write.  Start with *cursor = 0; NULL at the end. */

@@ -38,8 +38,8 @@ typedef struct TkRuleShape
 {
 	int shape;
 	int n_dimensions;
-	int *dimension;		/* of the family, for each dimension of the rule */
-	TkFamily *last;		/* the family of this rule's last event: most sources have one tenant */
+	int *dimension; /* of the family, for each dimension of the rule */
+	TkFamily *last; /* the family of this rule's last event: most sources have one tenant */
 } TkRuleShape;
 
 struct TkPaneSet
@@ -56,7 +56,7 @@ struct TkPaneSet
 	TkRuleShape *rules;
 
 	TkTable families; /* by (item type, tenant) */
-	TkTable lists;	  /* of values, by (family, dimension, value) */
+	TkTable lists;    /* of values, by (family, dimension, value) */
 	TkFamily *first_new_family;
 	TkFamily **last_new_family; /* the link to append to */
 	TkList *first_new_list;
@@ -68,9 +68,9 @@ struct TkPaneSet
 	size_t n_dirty;
 	size_t pane_room;
 
-	int64_t watermark;		 /* the highest given to tk_pane_seal */
+	int64_t watermark;       /* the highest given to tk_pane_seal */
 	int64_t oldest_unsealed; /* no unsealed pane starts before this */
-	int64_t last_start;		 /* the pane of the last event: neighbours mostly share it */
+	int64_t last_start;      /* the pane of the last event: neighbours mostly share it */
 };
 
 static inline bool

@@ -2,8 +2,8 @@
  * path.c - parses the paths that say where in an event a field stands.
  *
  * A path is keys joined by dots: payload.url.  A key in double quotes may hold anything, a quote in it being
- * doubled: payload."a.b".  Unquoted keys are taken as they are, spaces included, but hold no quote and are not
- * empty.  The parser runs once for each path of a configuration, so it is written for its messages.
+ * doubled: payload."a.b".  Unquoted keys are taken as they are, spaces included, but hold no quote and are
+ * not empty.  The parser runs once for each path of a configuration, so it is written for its messages.
  */
 #include <stddef.h>
 

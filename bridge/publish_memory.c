@@ -83,7 +83,7 @@ mirror_copy(const MirrorKey *key, size_t *size)
 	char *bytes;
 
 	*size = key->n_members * sizeof(int64) + bytes_of(key->members, key->n_members) +
-		bytes_of(key->fields, 2 * key->n_fields) + key->zset.len + key->hash.len;
+			bytes_of(key->fields, 2 * key->n_fields) + key->zset.len + key->hash.len;
 	scores = MemoryContextAllocHuge(CurrentMemoryContext, *size);
 	members = (MirrorText *) (scores + key->n_members);
 	fields = members + key->n_members;
@@ -127,7 +127,8 @@ publish_memory_clear(PublishMemory *memory)
 	if (memory->context != NULL)
 		MemoryContextDelete(memory->context);
 	memory->context = AllocSetContextCreate(memory->parent, "topk publish memory", ALLOCSET_DEFAULT_SIZES);
-	memory->groups = make_table(memory->context, "topk published groups", sizeof(GroupName), sizeof(GroupNote));
+	memory->groups =
+		make_table(memory->context, "topk published groups", sizeof(GroupName), sizeof(GroupNote));
 	memory->keys = make_table(memory->context, "topk published keys", sizeof(uint64), sizeof(KeyNote));
 }
 
@@ -207,7 +208,8 @@ make_key(PublishMemory *memory, GroupNote *group, const MirrorKey *key)
 }
 
 void
-publish_memory_remember(PublishMemory *memory, GroupNote *group, const MirrorKey *key, uint64 digest, uint32 reading)
+publish_memory_remember(PublishMemory *memory, GroupNote *group, const MirrorKey *key, uint64 digest,
+						uint32 reading)
 {
 	KeyNote *note = publish_memory_key(memory, key->hash);
 

@@ -1,9 +1,10 @@
 /*
  * publish_memory.h - what a publisher believes that its Redis holds.
  *
- * Only a saving: what it does not know is published (again).  Keys belong to groups, which are read as a whole:
- * a window, the global lists, the items.  A key is known by a digest of its contents, a window by the change tag
- * that it was last published with.  Bounded: beyond MEMORY_MAX_KEYS, further keys are not remembered.
+ * Only a saving: what it does not know is published (again).  Keys belong to groups, which are read as a
+ * whole: a window, the global lists, the items.  A key is known by a digest of its contents, a window by the
+ * change tag that it was last published with.  Bounded: beyond MEMORY_MAX_KEYS, further keys are not
+ * remembered.
  */
 #ifndef TK_PUBLISH_MEMORY_H
 #define TK_PUBLISH_MEMORY_H
@@ -37,18 +38,18 @@ typedef struct KeyNote
 	uint32 reading; /* of its group, that it was last seen in */
 	struct GroupNote *group;
 	struct KeyNote *next; /* of the group */
-	MirrorKey names;	  /* without contents; owned by the note */
+	MirrorKey names;      /* without contents; owned by the note */
 } KeyNote;
 
 typedef struct GroupNote
 {
 	GroupName name;
-	bool sent;		/* completely, by this process, at `sent_at`, with the tag `tag` */
-	bool stale;		/* Redis has lost a key of it */
+	bool sent;  /* completely, by this process, at `sent_at`, with the tag `tag` */
+	bool stale; /* Redis has lost a key of it */
 	int64 tag;
-	int64 sent_at;	 /* us since 1970 */
+	int64 sent_at;   /* us since 1970 */
 	int64 expire_at; /* of its keys in Redis, as far as known */
-	uint32 listing;	 /* of windows, that it was last seen in */
+	uint32 listing;  /* of windows, that it was last seen in */
 	KeyNote *keys;
 } GroupNote;
 
@@ -71,8 +72,8 @@ extern void publish_memory_remove_group(PublishMemory *memory, GroupNote *group)
 extern KeyNote *publish_memory_key(PublishMemory *memory, MirrorText hash);
 
 /* Remembers a key as it was written.  The key is copied. */
-extern void publish_memory_remember(PublishMemory *memory, GroupNote *group, const MirrorKey *key, uint64 digest,
-									uint32 reading);
+extern void publish_memory_remember(PublishMemory *memory, GroupNote *group, const MirrorKey *key,
+									uint64 digest, uint32 reading);
 
 extern void publish_memory_remove_key(PublishMemory *memory, KeyNote *note);
 

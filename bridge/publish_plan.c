@@ -213,7 +213,8 @@ plan_key(void *arg, const MirrorKey *key)
 	if (note != NULL)
 	{
 		note->reading = due->reading;
-		if (!due->group->stale && note->digest == mirror_digest(key) && !expiry_has_moved(note->expire_at, key->expire_at))
+		if (!due->group->stale && note->digest == mirror_digest(key) &&
+			!expiry_has_moved(note->expire_at, key->expire_at))
 			return;
 	}
 	if (budget_is_spent(plan))
@@ -222,8 +223,8 @@ plan_key(void *arg, const MirrorKey *key)
 		return;
 	}
 	old = MemoryContextSwitchTo(plan->context);
-	add_write(plan, due, REDIS_REPLACE, key)->stamp = due->group->name.window_id == ITEM_GROUP.window_id ? "lastSeen"
-																										  : "lastUpdated";
+	add_write(plan, due, REDIS_REPLACE, key)->stamp =
+		due->group->name.window_id == ITEM_GROUP.window_id ? "lastSeen" : "lastUpdated";
 	MemoryContextSwitchTo(old);
 }
 
@@ -298,17 +299,24 @@ publish_plan_read(PublishPlan *plan)
 
 /* ---- what was written ---- */
 
+int64
+publish_plan_count_written(const PublishPlan *plan)
+{
+	int64 n = 0;
+
+	for (size_t i = 0; i < plan->n_writes; i++)
+		n += plan->writes[i].action == REDIS_REPLACE && plan->writes[i].outcome == REDIS_DONE;
+	return n;
+}
+
 static void
 settle_replaced(PublishPlan *plan, const RedisWrite *write, DueGroup *due)
 {
 	if (write->outcome == REDIS_DONE)
-	{
-		publish_memory_remember(plan->memory, due->group, &write->key, mirror_digest(&write->key), due->reading);
-		plan->n_written++;
-		return;
-	}
-	plan->n_unwritten++;
-	due->complete = false;
+		publish_memory_remember(plan->memory, due->group, &write->key, mirror_digest(&write->key),
+								due->reading);
+	else
+		due->complete = false;
 }
 
 static void
@@ -320,10 +328,7 @@ settle_retimed(PublishPlan *plan, const RedisWrite *write, DueGroup *due)
 	if (note == NULL)
 		return;
 	if (write->outcome != REDIS_DONE && write->outcome != REDIS_GONE)
-	{
-		plan->n_unwritten++;
 		due->complete = false;
-	}
 	else if (removed)
 		publish_memory_remove_key(plan->memory, note);
 	else if (write->outcome == REDIS_DONE)
@@ -372,7 +377,8 @@ publish_plan_settle(PublishPlan *plan)
 {
 	ListCell *cell;
 
-	plan->finals = MemoryContextAlloc(plan->context, Max(list_length(plan->due), 1) * sizeof(PublishWindow *));
+	plan->finals =
+		MemoryContextAlloc(plan->context, Max(list_length(plan->due), 1) * sizeof(PublishWindow *));
 	for (size_t i = 0; i < plan->n_writes; i++)
 	{
 		if (plan->writes[i].action == REDIS_REPLACE)

@@ -17,8 +17,8 @@
 typedef enum DueKind
 {
 	DUE_CONTENTS, /* the group is read, and what differs is written */
-	DUE_EXPIRY,	  /* its keys are to expire at another time */
-	DUE_REMOVAL	  /* its keys are to go */
+	DUE_EXPIRY,   /* its keys are to expire at another time */
+	DUE_REMOVAL   /* its keys are to go */
 } DueKind;
 
 typedef struct DueGroup
@@ -39,11 +39,11 @@ typedef struct PublishPlan
 	int64 now; /* us since 1970 */
 	bool with_open;
 	bool wide_wanted; /* global lists and items have changed ... */
-	bool wide_due;	  /* ... and may be read now */
+	bool wide_due;    /* ... and may be read now */
 
 	/* by publish_plan_read */
 	int64 sequence; /* 0: none was drawn, nothing is to be done */
-	List *due;		/* of DueGroup */
+	List *due;      /* of DueGroup */
 	RedisWrite *writes;
 	DueGroup **owners; /* of each write */
 	size_t n_writes;
@@ -52,14 +52,16 @@ typedef struct PublishPlan
 	bool more; /* the budget did not reach */
 
 	/* by publish_plan_settle */
-	int64 n_written;
-	size_t n_unwritten;
 	const PublishWindow **finals; /* that the sink now holds */
 	int n_finals;
 	bool wide_done; /* global lists and items are as they should be */
 } PublishPlan;
 
 extern void publish_plan_read(PublishPlan *plan);
+
+/* The number of keys that Redis has taken. */
+extern int64 publish_plan_count_written(const PublishPlan *plan);
+
 extern void publish_plan_settle(PublishPlan *plan);
 
 #endif

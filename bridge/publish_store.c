@@ -1,8 +1,8 @@
 /*
  * publish_store.c - what the publisher reads from and writes to the database (see publish_store.h).
  *
- * Keys are read through a cursor and handed on row by row, each in a memory context that is reset for the next:
- * a window may have many more keys than have changed.
+ * Keys are read through a cursor and handed on row by row, each in a memory context that is reset for the
+ * next: a window may have many more keys than have changed.
  */
 #include "postgres.h"
 
@@ -19,22 +19,36 @@
 
 #define FETCH_ROWS 64
 
+/* SPI leaves its own memory context behind as the current one; callers want theirs. */
+static uint64
+run(SpiStatement *statement, Datum *values, const char *nulls)
+{
+	MemoryContext old = CurrentMemoryContext;
+	uint64 n = spi_run(statement, values, nulls);
+
+	MemoryContextSwitchTo(old);
+	return n;
+}
+
 /* ---- the sink and its windows ---- */
 
 bool
 publish_store_read_sink(int32 sink_id, PublishSink *sink, MemoryContext context)
 {
 	static SpiStatement statement = {
-		"SELECT k.name, k.server, k.owner, k.incarnation, hashtextextended(k::text, 0), "
-		"hashtextextended(concat_ws(' ', k.server, s.srvoptions, u.umoptions), 0), coalesce(p.keys_published, 0) "
-		"FROM topk.sink k LEFT JOIN pg_foreign_server s ON s.srvname = k.server "
-		"LEFT JOIN LATERAL (SELECT u.umoptions FROM pg_user_mapping u WHERE u.umserver = s.oid "
-		"AND u.umuser IN (k.owner, 0) ORDER BY u.umuser DESC LIMIT 1) u ON true "
-		"LEFT JOIN topk.publisher p USING (sink_id) WHERE k.sink_id = $1 AND k.enabled",
-		1, {INT4OID}, NULL};
+		"SELECT s.name, s.server, s.owner, s.incarnation, hashtextextended(s::text, 0), "
+		"hashtextextended(concat_ws(' ', s.server, f.srvoptions, u.umoptions), 0), "
+		"coalesce(p.keys_published, 0) "
+		"FROM topk.sink s LEFT JOIN pg_foreign_server f ON f.srvname = s.server "
+		"LEFT JOIN LATERAL (SELECT u.umoptions FROM pg_user_mapping u WHERE u.umserver = f.oid "
+		"AND u.umuser IN (s.owner, 0) ORDER BY u.umuser DESC LIMIT 1) u ON true "
+		"LEFT JOIN topk.publisher p USING (sink_id) WHERE s.sink_id = $1 AND s.enabled",
+		1,
+		{INT4OID},
+		NULL};
 	Datum values[] = {Int32GetDatum(sink_id)};
 
-	if (!host_extension_exists() || spi_run(&statement, values, NULL) == 0)
+	if (!host_extension_exists() || run(&statement, values, NULL) == 0)
 		return false;
 	sink->name = spi_text(0, 1, context);
 	sink->server = spi_text(0, 2, context);
@@ -56,11 +70,14 @@ int
 publish_store_read_windows(int32 sink_id, PublishWindow **windows, MemoryContext context)
 {
 	static SpiStatement statement = {
-		"SELECT window_id, window_start, final, published IS NOT DISTINCT FROM revision, revision, expire_at, "
+		"SELECT window_id, window_start, final, published IS NOT DISTINCT FROM revision, revision, "
+		"expire_at, "
 		"hashtextextended(change_tag, 0) FROM topk.sink_windows($1) ORDER BY final DESC, window_start DESC",
-		1, {INT4OID}, NULL};
+		1,
+		{INT4OID},
+		NULL};
 	Datum values[] = {Int32GetDatum(sink_id)};
-	int n = (int) spi_run(&statement, values, NULL);
+	int n = (int) run(&statement, values, NULL);
 
 	*windows = MemoryContextAlloc(context, Max(n, 1) * sizeof(PublishWindow));
 	for (int i = 0; i < n; i++)
@@ -83,7 +100,7 @@ publish_store_draw_sequence(void)
 {
 	static SpiStatement statement = {"SELECT nextval('topk.publish_sequence')", 0, {0}, NULL};
 
-	spi_run(&statement, NULL, NULL);
+	run(&statement, NULL, NULL);
 	return spi_int64(0, 1);
 }
 
@@ -105,7 +122,8 @@ to_mirror_texts(Datum array, size_t *n)
 	int n_elements;
 	MirrorText *texts;
 
-	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &n_elements);
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL,
+					  &n_elements);
 	texts = palloc(Max(n_elements, 1) * sizeof(MirrorText));
 	for (int i = 0; i < n_elements; i++)
 		texts[i] = to_mirror_text(elements[i]);
@@ -120,8 +138,8 @@ to_scores(Datum array, size_t expected)
 	int n;
 	int64 *scores;
 
-	deconstruct_array(DatumGetArrayTypeP(array), INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &elements,
-					  NULL, &n);
+	deconstruct_array(DatumGetArrayTypeP(array), INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+					  &elements, NULL, &n);
 	if ((size_t) n != expected)
 		elog(ERROR, "%d scores for %zu members", n, expected);
 	scores = palloc(Max(n, 1) * sizeof(int64));
@@ -148,7 +166,6 @@ to_mirror_key(uint64 row, MirrorKey *key)
 static void
 hand_rows_on(PublishKeyReader reader, void *arg, MemoryContext row_context)
 {
-	MemoryContext old = CurrentMemoryContext;
 	SPITupleTable *rows = SPI_tuptable;
 	uint64 n = SPI_processed;
 
@@ -161,14 +178,14 @@ hand_rows_on(PublishKeyReader reader, void *arg, MemoryContext row_context)
 		to_mirror_key(row, &key);
 		reader(arg, &key);
 	}
-	MemoryContextSwitchTo(old);
 	SPI_freetuptable(rows);
 }
 
 static void
 read_keys(const char *sql, int n_args, Oid *types, Datum *values, PublishKeyReader reader, void *arg)
 {
-	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "topk key", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = CurrentMemoryContext;
+	MemoryContext row_context = AllocSetContextCreate(old, "topk key", ALLOCSET_DEFAULT_SIZES);
 	Portal portal = SPI_cursor_open_with_args(NULL, sql, n_args, types, values, NULL, false, 0);
 
 	for (;;)
@@ -180,6 +197,7 @@ read_keys(const char *sql, int n_args, Oid *types, Datum *values, PublishKeyRead
 		CHECK_FOR_INTERRUPTS();
 	}
 	SPI_cursor_close(portal);
+	MemoryContextSwitchTo(old);
 	MemoryContextDelete(row_context);
 }
 
@@ -187,7 +205,8 @@ void
 publish_store_read_window(int32 sink_id, const PublishWindow *window, PublishKeyReader reader, void *arg)
 {
 	Oid types[] = {INT4OID, INT4OID, TIMESTAMPTZOID};
-	Datum values[] = {Int32GetDatum(sink_id), Int32GetDatum(window->window_id), TimestampTzGetDatum(window->start)};
+	Datum values[] = {Int32GetDatum(sink_id), Int32GetDatum(window->window_id),
+					  TimestampTzGetDatum(window->start)};
 
 	read_keys("SELECT * FROM topk.mirror_window($1, $2, $3)", 3, types, values, reader, arg);
 }
@@ -216,7 +235,8 @@ static Datum
 to_array(Datum *elements, int n, Oid type)
 {
 	if (type == TIMESTAMPTZOID)
-		return PointerGetDatum(construct_array(elements, n, type, sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+		return PointerGetDatum(
+			construct_array(elements, n, type, sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	return PointerGetDatum(construct_array(elements, n, type, sizeof(int32), true, TYPALIGN_INT));
 }
 
@@ -229,7 +249,9 @@ publish_store_save_windows(int32 sink_id, const PublishWindow *const *windows, i
 		"SELECT $1, w.id, w.start, w.revision FROM unnest($2, $3, $4) AS w(id, start, revision) "
 		"WHERE EXISTS (SELECT FROM topk.win_state s WHERE s.window_id = w.id AND s.window_start = w.start) "
 		"ON CONFLICT (sink_id, window_id, window_start) DO UPDATE SET revision = excluded.revision",
-		4, {INT4OID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID}, NULL};
+		4,
+		{INT4OID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID},
+		NULL};
 	Datum *ids = palloc(n * sizeof(Datum));
 	Datum *starts = palloc(n * sizeof(Datum));
 	Datum *revisions = palloc(n * sizeof(Datum));
@@ -245,7 +267,7 @@ publish_store_save_windows(int32 sink_id, const PublishWindow *const *windows, i
 	values[1] = to_array(ids, n, INT4OID);
 	values[2] = to_array(starts, n, TIMESTAMPTZOID);
 	values[3] = to_array(revisions, n, INT4OID);
-	spi_run(&statement, values, NULL);
+	run(&statement, values, NULL);
 }
 
 void
@@ -254,7 +276,7 @@ publish_store_forget_windows(int32 sink_id)
 	static SpiStatement statement = {"DELETE FROM topk.publication WHERE sink_id = $1", 1, {INT4OID}, NULL};
 	Datum values[] = {Int32GetDatum(sink_id)};
 
-	spi_run(&statement, values, NULL);
+	run(&statement, values, NULL);
 }
 
 /* Messages were cut to a length in bytes, maybe inside a character. */
@@ -270,16 +292,24 @@ void
 publish_store_save_status(int32 sink_id, const PublishStatus *status)
 {
 	static SpiStatement statement = {
-		"INSERT INTO topk.publisher AS p (sink_id, pid, state, keys_published, last_publish_at, last_error, last_error_at) "
-		"SELECT k.sink_id, $2, $3, $4, CASE WHEN $5 THEN now() END, $6, CASE WHEN $6 IS NOT NULL THEN now() END "
+		"INSERT INTO topk.publisher AS p (sink_id, pid, state, keys_published, last_publish_at, last_error, "
+		"last_error_at) "
+		"SELECT k.sink_id, $2, $3, $4, CASE WHEN $5 THEN now() END, $6, CASE WHEN $6 IS NOT NULL THEN now() "
+		"END "
 		"FROM topk.sink k WHERE k.sink_id = $1 "
 		"ON CONFLICT (sink_id) DO UPDATE SET pid = excluded.pid, state = excluded.state, "
-		"keys_published = excluded.keys_published, last_publish_at = coalesce(excluded.last_publish_at, p.last_publish_at), "
+		"keys_published = excluded.keys_published, last_publish_at = coalesce(excluded.last_publish_at, "
+		"p.last_publish_at), "
 		"last_error = excluded.last_error, last_error_at = excluded.last_error_at",
-		6, {INT4OID, INT4OID, TEXTOID, INT8OID, BOOLOID, TEXTOID}, NULL};
-	Datum values[] = {Int32GetDatum(sink_id), Int32GetDatum(MyProcPid), CStringGetTextDatum(status->state),
-		Int64GetDatum(status->keys_published), BoolGetDatum(status->published),
-		status->error != NULL ? to_message(status->error) : (Datum) 0};
+		6,
+		{INT4OID, INT4OID, TEXTOID, INT8OID, BOOLOID, TEXTOID},
+		NULL};
+	Datum values[] = {Int32GetDatum(sink_id),
+					  Int32GetDatum(MyProcPid),
+					  CStringGetTextDatum(status->state),
+					  Int64GetDatum(status->keys_published),
+					  BoolGetDatum(status->published),
+					  status->error != NULL ? to_message(status->error) : (Datum) 0};
 
-	spi_run(&statement, values, status->error != NULL ? NULL : "     n");
+	run(&statement, values, status->error != NULL ? NULL : "     n");
 }

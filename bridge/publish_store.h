@@ -1,7 +1,9 @@
 /*
- * publish_store.h - what the publisher reads from and writes to the database.  All of it inside a step (host.h).
+ * publish_store.h - what the publisher reads from and writes to the database.  All of it inside a step
+ * (host.h).
  *
- * What a Redis should hold is decided by SQL (sql/bridge_redis.sql); this only carries it.
+ * What a Redis should hold is decided by SQL (sql/bridge_redis.sql); this only carries it.  The current memory
+ * context is the caller's again when a function returns.
  */
 #ifndef TK_PUBLISH_STORE_H
 #define TK_PUBLISH_STORE_H
@@ -32,7 +34,7 @@ typedef struct PublishWindow
 	bool saved; /* as final, at its present revision, says topk.publication */
 	int32 revision;
 	int64 expire_at; /* us since 1970, or MIRROR_NEVER */
-	int64 tag;		 /* differs when what the window holds does */
+	int64 tag;       /* differs when what the window holds does */
 } PublishWindow;
 
 /* What topk.publisher tells. */
@@ -56,7 +58,8 @@ extern int publish_store_read_windows(int32 sink_id, PublishWindow **windows, Me
 /* Orders what is read by later calls of the same step after all that was read under smaller numbers. */
 extern int64 publish_store_draw_sequence(void);
 
-extern void publish_store_read_window(int32 sink_id, const PublishWindow *window, PublishKeyReader reader, void *arg);
+extern void publish_store_read_window(int32 sink_id, const PublishWindow *window, PublishKeyReader reader,
+									  void *arg);
 extern void publish_store_read_global(int32 sink_id, PublishKeyReader reader, void *arg);
 extern void publish_store_read_items(int32 sink_id, PublishKeyReader reader, void *arg);
 

@@ -5,10 +5,11 @@
  * (network), note what was written (one step).  No transaction is open while it waits for Redis, and no error
  * of Redis or the database ends it: it says so once, and tries again with growing pauses.
  *
- * The marker is a hash in Redis, fenced like all others, that tells how many keys this sink had written.  It is
- * updated after the keys, and before the database learns of them.  So a Redis whose marker is there, is ours,
- * and counts at least what we know of, holds all that topk.publication says; any other one (empty, restored from
- * an older copy, failed over without the last writes, another server) is given everything again.
+ * The marker is a hash in Redis, fenced like all others, that tells how many keys this sink had written.  It
+ * is updated after the keys, and before the database learns of them.  So a Redis whose marker is there, is
+ * ours, and counts at least what we know of, holds all that topk.publication says; any other one (empty,
+ * restored from an older copy, failed over without the last writes, another server) is given everything
+ * again.
  */
 #include "postgres.h"
 
@@ -28,7 +29,7 @@
 #include "redis_client.h"
 
 #define CYCLE_MS 500
-#define OPEN_US INT64CONST(1000000)	 /* between looks at open windows */
+#define OPEN_US INT64CONST(1000000)  /* between looks at open windows */
 #define WIDE_US INT64CONST(10000000) /* between readings of the global lists and the items */
 #define STATUS_US INT64CONST(1000000)
 #define MAX_PAUSE_MS 10000
@@ -38,20 +39,21 @@
 typedef struct Publisher
 {
 	int32 sink_id;
-	MemoryContext context;		 /* of the connected sink */
+	MemoryContext context;       /* of the connected sink */
 	MemoryContext cycle_context; /* reset each cycle */
 	PublishMemory *memory;
-	PublishSink sink; /* as connected for; its name is kept after that */
+	PublishSink sink;       /* as connected for */
+	char name[NAMEDATALEN]; /* of the sink, for messages */
 	RedisClient *client;
 	RedisFence fence;
 	char token[64]; /* tells our marker from that of another database */
-	int64 keys;		/* written, as far as we know */
+	int64 keys;     /* written, that the marker vouches for */
 	bool keys_known;
 
-	bool gone;		  /* sink or extension */
-	bool reconnect;	  /* the configuration has changed */
+	bool gone;        /* sink or extension */
+	bool reconnect;   /* the configuration has changed */
 	bool redis_lost;  /* what Redis holds is not what we know of */
-	bool more;		  /* there is more to do at once */
+	bool more;        /* there is more to do at once */
 	bool wide_wanted; /* see PublishPlan */
 	int64 now;
 	int64 next_open;
@@ -59,9 +61,9 @@ typedef struct Publisher
 
 	int failures; /* cycles in a row */
 	bool status_changed;
-	bool published;		/* since the status was saved */
+	bool published; /* since the status was saved */
 	int64 next_status;
-	HostError error;	/* of the last cycle */
+	HostError error;     /* of the last cycle */
 	char *saved_message; /* of the error that was saved */
 } Publisher;
 
@@ -112,6 +114,7 @@ read_config(void *arg)
 	publisher->gone = !publish_store_read_sink(publisher->sink_id, &publisher->sink, publisher->context);
 	if (publisher->gone)
 		return;
+	strlcpy(publisher->name, publisher->sink.name, sizeof(publisher->name));
 	options = host_server_options(publisher->sink.server, publisher->sink.owner);
 	config->host = host_option(options, "host", "127.0.0.1");
 	config->port = atoi(host_option(options, "port", "6379"));
@@ -128,8 +131,8 @@ read_config(void *arg)
 static void
 make_token(Publisher *publisher)
 {
-	snprintf(publisher->token, sizeof(publisher->token), "%" PRIx64 "-%u-%d", GetSystemIdentifier(), MyDatabaseId,
-			 publisher->sink_id);
+	snprintf(publisher->token, sizeof(publisher->token), "%" PRIx64 "-%u-%d", GetSystemIdentifier(),
+			 MyDatabaseId, publisher->sink_id);
 }
 
 static bool
@@ -159,7 +162,7 @@ connect_redis(Publisher *publisher)
 static char *
 marker_name(const Publisher *publisher)
 {
-	return psprintf("topk:marker:%s", publisher->sink.name);
+	return psprintf("topk:marker:%s", publisher->name);
 }
 
 static MirrorText
@@ -176,27 +179,34 @@ check_marker(Publisher *publisher)
 
 	if (!redis_client_read(publisher->client, marker_name(publisher), fields, lengthof(fields)))
 		return fail_connection(publisher);
-	if (!fields[0].found || strtoll(fields[0].value, NULL, 10) != publisher->fence.incarnation || !fields[1].found ||
-		strcmp(fields[1].value, publisher->token) != 0 || !fields[2].found ||
+	if (!fields[0].found || strtoll(fields[0].value, NULL, 10) != publisher->fence.incarnation ||
+		!fields[1].found || strcmp(fields[1].value, publisher->token) != 0 || !fields[2].found ||
 		strtoll(fields[2].value, NULL, 10) < publisher->keys)
 		publisher->redis_lost = true;
 	return true;
 }
 
+/* Lets the marker vouch for `keys` written keys. */
 static bool
-write_marker(Publisher *publisher)
+write_marker(Publisher *publisher, int64 keys)
 {
-	MirrorText fields[] = {to_text("incarnation"), to_text(psprintf(INT64_FORMAT, publisher->fence.incarnation)),
-		to_text("token"), to_text(publisher->token), to_text("keys"), to_text(psprintf(INT64_FORMAT, publisher->keys))};
-	RedisWrite write = {
-		.action = REDIS_REPLACE,
-		.key = {.hash = to_text(marker_name(publisher)), .n_fields = 3, .fields = fields, .expire_at = MIRROR_NEVER},
-		.stamp = "lastUpdated"};
+	MirrorText fields[] = {
+		to_text("incarnation"), to_text(psprintf(INT64_FORMAT, publisher->fence.incarnation)),
+		to_text("token"),       to_text(publisher->token),
+		to_text("keys"),        to_text(psprintf(INT64_FORMAT, keys))};
+	RedisWrite write = {.action = REDIS_REPLACE,
+						.key = {.hash = to_text(marker_name(publisher)),
+								.n_fields = 3,
+								.fields = fields,
+								.expire_at = MIRROR_NEVER},
+						.stamp = "lastUpdated"};
 
 	if (!redis_client_write(publisher->client, &publisher->fence, publisher->now, &write, 1))
 		return fail_connection(publisher);
 	if (write.outcome != REDIS_DONE)
-		return fail_redis(publisher, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, redis_client_error(publisher->client));
+		return fail_redis(publisher, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+						  redis_client_error(publisher->client));
+	publisher->keys = keys;
 	return true;
 }
 
@@ -211,21 +221,22 @@ forget_published(void *arg)
 }
 
 /*
- * Begins anew with an unknown Redis.  The marker is written once the database has forgotten, so that nobody ever
- * finds a marker that vouches for too much; and if a newer publisher holds it, this one goes no further.
+ * Begins anew with an unknown Redis.  The marker is written once the database has forgotten, so that nobody
+ * ever finds a marker that vouches for too much; and if a newer publisher holds it, this one goes no further.
  */
 static bool
 begin_anew(Publisher *publisher)
 {
 	if (publisher->keys > 0)
-		ereport(LOG, errmsg("topk sink \"%s\": Redis does not hold what was published, publishing all of it again",
-							publisher->sink.name));
+		ereport(LOG,
+				errmsg("topk sink \"%s\": Redis does not hold what was published, publishing all of it again",
+					   publisher->name));
 	if (!host_try(forget_published, publisher, &publisher->error))
 		return false;
 	publish_memory_clear(publisher->memory);
 	publisher->wide_wanted = true;
 	publisher->next_wide = 0;
-	if (!write_marker(publisher))
+	if (!write_marker(publisher, publisher->keys))
 		return false;
 	publisher->redis_lost = false;
 	return true;
@@ -267,30 +278,37 @@ send_plan(Publisher *publisher, PublishPlan *plan)
 		if (!redis_client_write(publisher->client, &publisher->fence, publisher->now, plan->writes + i, n))
 			return fail_connection(publisher);
 		if (redis_client_error(publisher->client)[0] != '\0' && publisher->error.sqlstate == 0)
-			fail_redis(publisher, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, redis_client_error(publisher->client));
+			fail_redis(publisher, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+					   redis_client_error(publisher->client));
 		host_check_interrupts();
 	}
 	return true;
 }
 
-/* Writes what is planned, and the marker after it.  Brings what was done into the memory whatever happened. */
+/*
+ * Writes what is planned, and the marker after it.  Without the marker nothing counts as written: a Redis
+ * that comes back with an older copy would have the marker that we know, but not the keys.
+ */
 static bool
 write_plan(Publisher *publisher, PublishPlan *plan)
 {
-	bool ok;
+	int64 n_written;
 
 	publisher->fence.sequence = plan->sequence;
-	ok = send_plan(publisher, plan);
+	if (!send_plan(publisher, plan))
+		return false;
+	n_written = publish_plan_count_written(plan);
+	if (n_written > 0 && !write_marker(publisher, publisher->keys + n_written))
+		return false;
 	publish_plan_settle(plan);
-	publisher->keys += plan->n_written;
-	publisher->published |= plan->n_written > 0;
+	publisher->published |= n_written > 0;
 	publisher->more = plan->more;
 	publisher->wide_wanted = plan->wide_wanted && !plan->wide_done;
 	if (plan->wide_done)
 		publisher->next_wide = publisher->now + WIDE_US;
-	if (ok && plan->n_written > 0)
-		ok = write_marker(publisher);
-	return ok;
+	if (publisher->error.sqlstate != 0 && n_written == 0)
+		disconnect(publisher); /* perhaps this server no longer is the one to write to */
+	return true;
 }
 
 typedef struct Saving
@@ -307,9 +325,9 @@ save(void *arg)
 	Publisher *publisher = saving->publisher;
 	bool failing = publisher->error.sqlstate != 0;
 	PublishStatus status = {.state = failing ? "retrying" : "running",
-		.error = failing ? publisher->error.message : NULL,
-		.keys_published = publisher->keys,
-		.published = publisher->published};
+							.error = failing ? publisher->error.message : NULL,
+							.keys_published = publisher->keys,
+							.published = publisher->published};
 
 	if (saving->plan != NULL && saving->plan->n_finals > 0)
 		publish_store_save_windows(publisher->sink_id, saving->plan->finals, saving->plan->n_finals);
@@ -321,12 +339,17 @@ static bool
 save_progress(Publisher *publisher, const PublishPlan *plan)
 {
 	Saving saving = {publisher, plan};
-	bool due = publisher->status_changed || (publisher->published && publisher->now >= publisher->next_status);
+	HostError error;
+	bool due =
+		publisher->status_changed || (publisher->published && publisher->now >= publisher->next_status);
 
 	if (plan->n_finals == 0 && !due)
 		return true;
-	if (!host_try(save, &saving, &publisher->error))
+	if (!host_try(save, &saving, &error))
+	{
+		publisher->error = error;
 		return false;
+	}
 	publisher->status_changed = false;
 	publisher->published = false;
 	publisher->next_status = publisher->now + STATUS_US;
@@ -337,13 +360,13 @@ static bool
 publish(Publisher *publisher)
 {
 	Reading reading = {publisher,
-		{.memory = publisher->memory,
-			.context = publisher->cycle_context,
-			.sink_id = publisher->sink_id,
-			.now = publisher->now,
-			.with_open = publisher->now >= publisher->next_open,
-			.wide_wanted = publisher->wide_wanted,
-			.wide_due = publisher->now >= publisher->next_wide}};
+					   {.memory = publisher->memory,
+						.context = publisher->cycle_context,
+						.sink_id = publisher->sink_id,
+						.now = publisher->now,
+						.with_open = publisher->now >= publisher->next_open,
+						.wide_wanted = publisher->wide_wanted,
+						.wide_due = publisher->now >= publisher->next_wide}};
 
 	if (!host_try(read_plan, &reading, &publisher->error))
 		return false;
@@ -354,13 +377,7 @@ publish(Publisher *publisher)
 	publisher->more = false;
 	if (reading.plan.sequence != 0 && !write_plan(publisher, &reading.plan))
 		return false;
-	if (publisher->error.sqlstate != 0)
-	{
-		if (reading.plan.n_written == 0)
-			disconnect(publisher); /* perhaps this server no longer is the one to write to */
-		return false;
-	}
-	return save_progress(publisher, &reading.plan);
+	return save_progress(publisher, &reading.plan) && publisher->error.sqlstate == 0;
 }
 
 static bool
@@ -389,8 +406,7 @@ note_failure(Publisher *publisher)
 
 	if (publisher->failures++ == 0)
 		ereport(WARNING, errcode(publisher->error.sqlstate),
-				errmsg("topk sink \"%s\" cannot be published, trying again: %s",
-					   publisher->sink.name != NULL ? publisher->sink.name : "?", message));
+				errmsg("topk sink \"%s\" cannot be published, trying again: %s", publisher->name, message));
 	publisher->status_changed = true;
 	if (publisher->saved_message != NULL && strcmp(publisher->saved_message, message) == 0)
 		return;
@@ -405,7 +421,7 @@ static void
 note_success(Publisher *publisher)
 {
 	if (publisher->failures > 0)
-		ereport(LOG, errmsg("topk sink \"%s\" is published again", publisher->sink.name));
+		ereport(LOG, errmsg("topk sink \"%s\" is published again", publisher->name));
 	publisher->failures = 0;
 	if (publisher->saved_message != NULL)
 		pfree(publisher->saved_message);
@@ -427,7 +443,8 @@ make_publisher(int32 sink_id)
 
 	publisher->sink_id = sink_id;
 	publisher->context = AllocSetContextCreate(TopMemoryContext, "topk publisher", ALLOCSET_DEFAULT_SIZES);
-	publisher->cycle_context = AllocSetContextCreate(TopMemoryContext, "topk publisher cycle", ALLOCSET_DEFAULT_SIZES);
+	publisher->cycle_context =
+		AllocSetContextCreate(TopMemoryContext, "topk publisher cycle", ALLOCSET_DEFAULT_SIZES);
 	publisher->memory = publish_memory_create(TopMemoryContext);
 	publisher->wide_wanted = true;
 	publisher->status_changed = true;

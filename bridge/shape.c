@@ -74,7 +74,8 @@ create_rules(TkPaneSet *set)
 
 		rule_shape->shape = shape_of(set, rule);
 		rule_shape->n_dimensions = rule->n_dimensions;
-		rule_shape->dimension = tk_counted_zalloc(&set->memory, ((size_t) rule->n_dimensions + 1) * sizeof(int));
+		rule_shape->dimension =
+			tk_counted_zalloc(&set->memory, ((size_t) rule->n_dimensions + 1) * sizeof(int));
 		if (rule_shape->dimension == NULL)
 			return false;
 	}

@@ -79,7 +79,7 @@ tk_clock_observe(TkPartitionClock *clock, const TkTimeRules *rules, int64_t even
 		clock->watermark = watermark;
 }
 
-/* The log's end has moved by this message, so the wait for idleness begins anew even if it was the last one. */
+/* The log's end has moved by this message: the wait for idleness begins anew, even if it was the last one. */
 void
 tk_clock_touch(TkPartitionClock *clock)
 {
@@ -95,7 +95,8 @@ tk_clock_set_at_end(TkPartitionClock *clock, const TkTimeRules *rules, bool at_e
 		tk_clock_touch(clock);
 		return;
 	}
-	/* A wall clock that was set back must not keep the partition from becoming idle until it has caught up. */
+	/* A wall clock that was set back must not keep the partition from becoming idle until it has caught up.
+	 */
 	if (clock->at_end_since == TK_NO_TIME || clock->at_end_since > now)
 		clock->at_end_since = now;
 	if (subtract_saturated(now, clock->at_end_since) >= rules->idle_timeout)
@@ -103,8 +104,9 @@ tk_clock_set_at_end(TkPartitionClock *clock, const TkTimeRules *rules, bool at_e
 }
 
 /*
- * The watermark of a quiet source: event time is taken to go on from the highest event at the pace of the wall
- * clock, beginning when the last partition was seen at its log's end; never beyond the wall clock itself.
+ * The watermark of a quiet source: event time is taken to go on from the highest event at the pace of the
+ * wall clock, beginning when the last partition was seen at its log's end; never beyond the wall clock
+ * itself.
  */
 static int64_t
 watermark_when_all_idle(const TkPartitionClock *clocks, int n, const TkTimeRules *rules, int64_t now)

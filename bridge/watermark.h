@@ -36,9 +36,11 @@ typedef struct TkTimeRules
 /* All of it is kept by the store with the offsets, except at_end_since and idle, which begin anew. */
 typedef struct TkPartitionClock
 {
-	int64_t max_event_time; /* highest event time, clamped to the wall clock at reading; TK_NO_TIME at first */
-	int64_t watermark;		/* TK_NO_TIME at first */
-	int64_t at_end_since;	/* wall clock since which the position has equalled the log's end; TK_NO_TIME: not at the end */
+	int64_t
+		max_event_time;   /* highest event time, clamped to the wall clock at reading; TK_NO_TIME at first */
+	int64_t watermark;    /* TK_NO_TIME at first */
+	int64_t at_end_since; /* wall clock since which the position has equalled the log's end; TK_NO_TIME: not
+							 at the end */
 	bool idle;
 } TkPartitionClock;
 

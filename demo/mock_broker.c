@@ -41,8 +41,7 @@
 #define NUM_BROKERS 1
 #define MAX_PARTITIONS 1024
 
-static void __attribute__((noreturn))
-fail(const char *what, const char *why)
+static void __attribute__((noreturn)) fail(const char *what, const char *why)
 {
 	fprintf(stderr, "mock_broker: %s: %s\n", what, why);
 	exit(1);

@@ -55,6 +55,36 @@ COMMENT ON FUNCTION topk_from_bytea(bytea) IS 'sketch of its stored form, which 
 COMMENT ON FUNCTION topk_to_jsonb(topk) IS 'everything a sketch knows, its top k included, as a document';
 
 -- ---------------------------------------------------------------------------
+-- equality
+-- ---------------------------------------------------------------------------
+
+-- Equal sketches have equal bytes, so what serves bytea serves here: DISTINCT, UNION,
+-- GROUP BY and logical replication of rows that hold sketches.
+
+CREATE FUNCTION topk_eq(topk, topk) RETURNS boolean
+    AS 'byteaeq' LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION topk_ne(topk, topk) RETURNS boolean
+    AS 'byteane' LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION topk_hash(topk) RETURNS int
+    AS 'hashvarlena' LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE OPERATOR = (
+    LEFTARG = topk, RIGHTARG = topk, FUNCTION = topk_eq, COMMUTATOR = =, NEGATOR = <>,
+    RESTRICT = eqsel, JOIN = eqjoinsel, HASHES
+);
+
+CREATE OPERATOR <> (
+    LEFTARG = topk, RIGHTARG = topk, FUNCTION = topk_ne, COMMUTATOR = <>, NEGATOR = =,
+    RESTRICT = neqsel, JOIN = neqjoinsel
+);
+
+CREATE OPERATOR CLASS topk_ops DEFAULT FOR TYPE topk USING hash AS
+    OPERATOR 1 =,
+    FUNCTION 1 topk_hash(topk);
+
+-- ---------------------------------------------------------------------------
 -- aggregates
 -- ---------------------------------------------------------------------------
 

@@ -108,25 +108,29 @@ GetWeight(FunctionCallInfo fcinfo)
 
 /* ---- topk_agg ------------------------------------------------------------------------------------------- */
 
-/* The state that came in, or NULL. A flat one (an aggregate with an initial value) is expanded. */
+/* The state that came in, or NULL if there is none yet, or one that is not expanded. */
 static inline TopkState *
 GetState(FunctionCallInfo fcinfo)
 {
-	TopkState  *state;
-
-	if (PG_ARGISNULL(ARG_STATE))
-		return NULL;
-	state = TopkStateFromDatum(PG_GETARG_DATUM(ARG_STATE));
-	return likely(state != NULL) ? state : TopkStateDecode(fcinfo, PG_GETARG_DATUM(ARG_STATE));
+	return PG_ARGISNULL(ARG_STATE) ? NULL : TopkStateFromDatum(PG_GETARG_DATUM(ARG_STATE));
 }
 
-/* A new state, unless the row counts nothing. */
+/* A new state, unless the row counts nothing; or that of a flat value with which somebody's aggregate begins. */
 static TopkState *
 BeginState(FunctionCallInfo fcinfo, TkKind kind, uint64 weight)
 {
-	Parameters	parameters = GetParameters(fcinfo);
+	Parameters	parameters;
+	TopkState  *state;
 
-	return weight == 0 ? NULL : TopkStateCreate(fcinfo, kind, parameters.k, parameters.capacity);
+	if (PG_ARGISNULL(ARG_STATE))
+	{
+		parameters = GetParameters(fcinfo);
+		return weight == 0 ? NULL : TopkStateCreate(fcinfo, kind, parameters.k, parameters.capacity);
+	}
+	state = TopkStateDecode(fcinfo, PG_GETARG_DATUM(ARG_STATE));
+	TopkCheckKinds(tk_sketch_kind(state->sketch), kind);
+	CompareParameters(fcinfo, state);
+	return state;
 }
 
 static pg_attribute_always_inline Datum
@@ -136,7 +140,7 @@ AggregateRow(FunctionCallInfo fcinfo, TkKind kind)
 	uint64		weight = GetWeight(fcinfo);
 	TopkKey		key;
 
-	if (state == NULL)
+	if (unlikely(state == NULL))
 		state = BeginState(fcinfo, kind, weight);
 	else
 		CompareParameters(fcinfo, state);
@@ -173,6 +177,8 @@ topk_combine(PG_FUNCTION_ARGS)
 {
 	TopkState  *state = GetState(fcinfo);
 
+	if (state == NULL && !PG_ARGISNULL(ARG_STATE))
+		state = TopkStateDecode(fcinfo, PG_GETARG_DATUM(ARG_STATE));
 	if (PG_ARGISNULL(1))
 		return KeepState(fcinfo);
 	if (state == NULL)
@@ -186,11 +192,10 @@ topk_combine(PG_FUNCTION_ARGS)
 Datum
 topk_final(PG_FUNCTION_ARGS)
 {
-	TopkState  *state;
+	TopkState  *state = GetState(fcinfo);
 
 	if (PG_ARGISNULL(ARG_STATE))
 		PG_RETURN_NULL();
-	state = TopkStateFromDatum(PG_GETARG_DATUM(ARG_STATE));
 	if (state != NULL)
 		return TopkEncode(TopkStateSketch(state), TK_FINAL);
 	return TopkEncode(TopkDecode(PG_GETARG_DATUM(ARG_STATE), CurrentMemoryContext), TK_FINAL);

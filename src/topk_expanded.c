@@ -50,12 +50,12 @@ typedef struct RingSlot
 } RingSlot;
 
 /* Positions count rows for ever; a slot is its position modulo the size. Those from done to next wait. */
-typedef struct Ring
+struct TopkRing
 {
 	uint64		next;
 	uint64		done;
 	RingSlot	slots[RING_SIZE];
-} Ring;
+};
 
 /* What a function call keeps in fn_extra; lives in its fn_mcxt. */
 typedef struct SharedList
@@ -75,7 +75,7 @@ struct TopkShared
 	TopkState  *free_states;		/* rest of the newest block */
 	int			free_count;
 	uint64		state_count;
-	Ring	   *ring;				/* NULL until there are enough states */
+	TopkRing   *ring;				/* NULL until there are enough states, then for those that follow */
 	TopkState  *flat_state;			/* whose flat form is kept from get_flat_size for flatten_into */
 	TkSummary	flat_summary;		/* its summary then: an unchanged one proves that it did not change */
 	struct varlena *flat;			/* NULL if none */
@@ -89,7 +89,7 @@ static const ExpandedObjectMethods state_methods = {StateFlatSize, StateFlatten}
 /* ---- the ring ------------------------------------------------------------------------------------------- */
 
 static inline void
-RingApply(Ring *ring)
+RingApply(TopkRing *ring)
 {
 	RingSlot   *slot = &ring->slots[ring->done++ & RING_MASK];
 
@@ -97,14 +97,14 @@ RingApply(Ring *ring)
 }
 
 static void
-RingSettle(Ring *ring)
+RingSettle(TopkRing *ring)
 {
 	while (ring->done < ring->next)
 		RingApply(ring);
 }
 
 static inline void
-RingAdd(Ring *ring, TkSketch *sketch, const TopkKey *key, uint64 weight)
+RingAdd(TopkRing *ring, TkSketch *sketch, const TopkKey *key, uint64 weight)
 {
 	uint64		position = ring->next++;
 	RingSlot   *slot = &ring->slots[position & RING_MASK];
@@ -236,7 +236,8 @@ TopkStateCreate(FunctionCallInfo fcinfo, TkKind kind, int32 k, int32 capacity)
 	state->k = k;
 	state->capacity = capacity;
 	if (shared->ring == NULL && shared->state_count >= RING_MIN_STATES)
-		shared->ring = MemoryContextAllocZero(shared->context, sizeof(Ring));
+		shared->ring = MemoryContextAllocZero(shared->context, sizeof(TopkRing));
+	state->ring = shared->ring;
 	return state;
 }
 
@@ -253,38 +254,21 @@ TopkStateDecode(FunctionCallInfo fcinfo, Datum value)
 	return state;
 }
 
-/* The state that a Datum points to, or NULL if it is a flat value. */
-TopkState *
-TopkStateFromDatum(Datum value)
-{
-	ExpandedObjectHeader *header;
-
-	if (!VARATT_IS_EXTERNAL_EXPANDED(DatumGetPointer(value)))
-		return NULL;
-	header = DatumGetEOHP(value);
-	Assert(header->eoh_methods == &state_methods);
-	return (TopkState *) header;
-}
-
 /* The sketch of a state, up to date, for reading and merging; the state goes on owning it. */
 TkSketch *
 TopkStateSketch(TopkState *state)
 {
-	if (state->shared->ring != NULL)
-		RingSettle(state->shared->ring);
+	if (state->ring != NULL)
+		RingSettle(state->ring);
 	return state->sketch;
 }
 
-/* Count an item, now or before anybody reads the state. */
+/* Count an item when some more rows have come, or before anybody reads the state. */
 void
-TopkStateUpdate(TopkState *state, const TopkKey *key, uint64 weight)
+TopkStateDefer(TopkState *state, const TopkKey *key, uint64 weight)
 {
-	Ring	   *ring = state->shared->ring;
-
-	if (ring == NULL)
-		TopkCheck(tk_sketch_update(state->sketch, key->data, key->len, weight));
-	else if (likely(key->len <= RING_KEY_BYTES))
-		RingAdd(ring, state->sketch, key, weight);
+	if (likely(key->len <= RING_KEY_BYTES))
+		RingAdd(state->ring, state->sketch, key, weight);
 	else
 		TopkCheck(tk_sketch_update(TopkStateSketch(state), key->data, key->len, weight));
 }

@@ -12,8 +12,9 @@
 #include "topk_item.h"
 #include "topk_value.h"
 
-/* All states of one aggregation, their memory and what they share; private to topk_expanded.c. */
+/* Private to topk_expanded.c: what all states of one aggregation share, and the updates that they keep back. */
 typedef struct TopkShared TopkShared;
+typedef struct TopkRing TopkRing;
 
 /*
  * One state. Lives in the memory of its aggregation and is never freed alone. Nobody reads the sketch but
@@ -23,6 +24,7 @@ typedef struct TopkState
 {
 	ExpandedObjectHeader header; /* must be first */
 	TkSketch   *sketch;
+	TopkRing   *ring; /* NULL: updates are made at once */
 	TopkShared *shared;
 	int32		k;		  /* as the first row said, to be compared with the others' */
 	int32		capacity;
@@ -31,16 +33,38 @@ typedef struct TopkState
 /* topk_expanded.c: making and finding states */
 extern TopkState *TopkStateCreate(FunctionCallInfo fcinfo, TkKind kind, int32 k, int32 capacity);
 extern TopkState *TopkStateDecode(FunctionCallInfo fcinfo, Datum value);
-extern TopkState *TopkStateFromDatum(Datum value);
 
 /* topk_expanded.c: using them */
 extern TkSketch *TopkStateSketch(TopkState *state);
-extern void TopkStateUpdate(TopkState *state, const TopkKey *key, uint64 weight);
+extern void TopkStateDefer(TopkState *state, const TopkKey *key, uint64 weight);
+
+/* The state that a Datum points to, or NULL if it is a flat value. No other expanded objects of this type exist. */
+static inline TopkState *
+TopkStateFromDatum(Datum value)
+{
+	const char *pointer = DatumGetPointer(value);
+	varatt_expanded expanded;
+
+	if (!VARATT_IS_EXTERNAL_EXPANDED(pointer))
+		return NULL;
+	memcpy(&expanded, VARDATA_EXTERNAL(pointer), sizeof(expanded));
+	return (TopkState *) expanded.eohptr;
+}
 
 static inline Datum
 TopkStateDatum(TopkState *state)
 {
 	return EOHPGetRWDatum(&state->header);
+}
+
+/* Count an item, now or before anybody reads the state. */
+static inline void
+TopkStateUpdate(TopkState *state, const TopkKey *key, uint64 weight)
+{
+	if (state->ring == NULL)
+		TopkCheck(tk_sketch_update(state->sketch, key->data, key->len, weight));
+	else
+		TopkStateDefer(state, key, weight);
 }
 
 #endif /* TOPK_EXPANDED_H */

@@ -6,6 +6,8 @@
 
 #include "utils/builtins.h"
 
+int			TopkDatabaseEncoding = -1;
+
 /* A text key in the database's encoding becomes UTF-8, in the current memory context. */
 void
 TopkKeyConvert(TopkKey *key)

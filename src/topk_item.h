@@ -24,10 +24,20 @@ typedef struct TopkKey
 } TopkKey;
 
 /* topk_item.c */
+extern int	TopkDatabaseEncoding; /* -1: nobody has asked yet */
 extern void TopkKeyConvert(TopkKey *key);
 extern text *TopkItemText(TkKind kind, const TkItem *item);
 extern char *TopkItemString(TkKind kind, const TkItem *item, int *len);
 extern Datum TopkItemDatum(TkKind kind, const TkItem *item);
+
+/* GetDatabaseEncoding, without a call for each row. A process never changes its database. */
+static inline bool
+TopkDatabaseIsUtf8(void)
+{
+	if (unlikely(TopkDatabaseEncoding < 0))
+		TopkDatabaseEncoding = GetDatabaseEncoding();
+	return TopkDatabaseEncoding == PG_UTF8;
+}
 
 /* The key of an item. `item` must not be NULL in SQL's sense. Inline: `kind` is a constant in every caller. */
 static inline void
@@ -39,7 +49,7 @@ TopkKeyFromDatum(TopkKey *key, TkKind kind, Datum item)
 
 		key->data = VARDATA_ANY(string);
 		key->len = VARSIZE_ANY_EXHDR(string);
-		if (unlikely(GetDatabaseEncoding() != PG_UTF8))
+		if (unlikely(!TopkDatabaseIsUtf8()))
 			TopkKeyConvert(key);
 	}
 	else if (kind == TK_KIND_BIGINT)

@@ -77,8 +77,8 @@ typedef struct GenZipf
 {
 	double skew;
 	uint32_t n;
-	double low;						 /* the area below rank 1's left edge, less rank 1's own weight */
-	double high;					 /* the area up to the right edge of rank n */
+	double low;                     /* the area below rank 1's left edge, less rank 1's own weight */
+	double high;                    /* the area up to the right edge of rank n */
 	double accept[GEN_ZIPF_CACHED]; /* acceptance limits of the first ranks, which are most draws */
 } GenZipf;
 
@@ -87,8 +87,8 @@ typedef struct GenZipf
 typedef struct GenOptions
 {
 	uint64_t events; /* UINT64_MAX: until seconds have passed or a signal comes */
-	double seconds;	 /* 0: no limit of time */
-	double rate;	 /* events a second, 0: as fast as it goes */
+	double seconds;  /* 0: no limit of time */
+	double rate;     /* events a second, 0: as fast as it goes */
 	int partitions;
 	double partition_share[GEN_MAX_PARTITIONS]; /* cumulative, the last one is 1 */
 	uint64_t seed;
@@ -96,7 +96,7 @@ typedef struct GenOptions
 	uint32_t items; /* per item type */
 	bool start_now;
 	int64_t start_ms; /* event time of the first event, if not start_now */
-	double span;	  /* seconds of event time over all events, 0: not given */
+	double span;      /* seconds of event time over all events, 0: not given */
 	double disorder;  /* seconds */
 	double late;
 	double late_by[2]; /* seconds: from, to */
@@ -122,8 +122,8 @@ typedef struct GenFragment
 	size_t len;
 } GenFragment;
 
-#define GEN_FRAGMENT(literal) ((GenFragment) {literal, sizeof(literal) - 1})
-#define GEN_ABSENT ((GenFragment) {NULL, 0})
+#define GEN_FRAGMENT(literal) ((GenFragment){literal, sizeof(literal) - 1})
+#define GEN_ABSENT ((GenFragment){NULL, 0})
 
 typedef struct GenDraft
 {
@@ -153,9 +153,9 @@ typedef struct Gen
 	GenRandom random;
 	GenZipf zipf;
 	GenCounts counts;
-	bool plain;			/* draw a draft with nothing missing from it */
+	bool plain;         /* draw a draft with nothing missing from it */
 	uint64_t id_prefix; /* from the seed: ids of two seeds differ */
-	int64_t minute;		/* the minute that minute_text holds */
+	int64_t minute;     /* the minute that minute_text holds */
 	char minute_text[24];
 	char time_text[40]; /* what the draft of the moment points to, as are the following */
 	char item_text[64];

@@ -32,18 +32,22 @@ typedef struct GenValue
 	int share;
 } GenValue;
 
+/* clang-format off */
 #define VALUE(text, share) {{"\"" text "\"", sizeof("\"" text "\"") - 1}, share}
 
-static const GenValue device_types[] = {
-	VALUE("mobile", 580), VALUE("desktop", 330), VALUE("tablet", 75), VALUE("tv", 15)};
+/* clang-format on */
+
+static const GenValue device_types[] = {VALUE("mobile", 580), VALUE("desktop", 330), VALUE("tablet", 75),
+										VALUE("tv", 15)};
 static const GenValue page_categories[] = {VALUE("listing", 400), VALUE("product", 280), VALUE("home", 150),
 										   VALUE("search", 110),  VALUE("checkout", 40), VALUE("help", 20)};
 static const GenValue product_categories[] = {
-	VALUE("shoes", 300), VALUE("clothes", 250), VALUE("books", 150),  VALUE("toys", 120),
-	VALUE("garden", 80), VALUE("kitchen", 60),	VALUE("music", 30), VALUE("art", 10)};
-static const GenValue methods[] = {
-	VALUE("GET", 780), VALUE("POST", 150), VALUE("PUT", 40), VALUE("DELETE", 20), VALUE("PATCH", 10)};
-static const GenValue status_classes[] = {VALUE("2xx", 900), VALUE("3xx", 40), VALUE("4xx", 50), VALUE("5xx", 10)};
+	VALUE("shoes", 300), VALUE("clothes", 250), VALUE("books", 150), VALUE("toys", 120),
+	VALUE("garden", 80), VALUE("kitchen", 60),  VALUE("music", 30),  VALUE("art", 10)};
+static const GenValue methods[] = {VALUE("GET", 780), VALUE("POST", 150), VALUE("PUT", 40),
+								   VALUE("DELETE", 20), VALUE("PATCH", 10)};
+static const GenValue status_classes[] = {VALUE("2xx", 900), VALUE("3xx", 40), VALUE("4xx", 50),
+										  VALUE("5xx", 10)};
 
 #define VALUES(array) array, sizeof(array) / sizeof(array[0])
 
@@ -57,13 +61,14 @@ typedef struct GenDimension
 typedef struct GenType
 {
 	GenFragment name;
-	int share;			  /* of the events that have a rule, in parts of 1000 */
-	GenFragment item;	  /* field, as above but without the comma */
+	int share;             /* of the events that have a rule, in parts of 1000 */
+	GenFragment item;      /* field, as above but without the comma */
 	GenFragment item_head; /* the item's text before the section and the number, with its opening quote */
 	GenDimension dimension[2];
 	GenFragment ballast; /* fields between the metadata and the identifiers */
 } GenType;
 
+/* clang-format off */
 #define TEXT(literal) {literal, sizeof(literal) - 1}
 
 static const GenType types[NUM_TYPES] = {
@@ -84,11 +89,13 @@ static const GenType types[NUM_TYPES] = {
 	 {{TEXT(",\"deviceType\":"), VALUES(device_types)}, {TEXT(",\"pageCategory\":"), VALUES(page_categories)}},
 	 TEXT(",\"results\":10")}};
 
+/* clang-format on */
+
 /* Items of neighbouring ranks lie far apart in byte order, and differ in length. */
-static const GenFragment sections[16] = {
-	TEXT("sale/"),	TEXT("shoes/"), TEXT("a/"),	   TEXT("music/"), TEXT("travel/"), TEXT("b/"),
-	TEXT("zoo/"),	TEXT("mens/"),	TEXT("news/"), TEXT("kids/"),  TEXT("outlet/"), TEXT("gifts/"),
-	TEXT("brand/"), TEXT("x/"),		TEXT("home/"), TEXT("garden/")};
+static const GenFragment sections[16] = {TEXT("sale/"),   TEXT("shoes/"), TEXT("a/"),      TEXT("music/"),
+										 TEXT("travel/"), TEXT("b/"),     TEXT("zoo/"),    TEXT("mens/"),
+										 TEXT("news/"),   TEXT("kids/"),  TEXT("outlet/"), TEXT("gifts/"),
+										 TEXT("brand/"),  TEXT("x/"),     TEXT("home/"),   TEXT("garden/")};
 
 /* ---- writing text: each returns the byte after what it wrote ---- */
 
@@ -195,7 +202,7 @@ time_fragment(Gen *g, int64_t time_ms)
 	*p++ = '.';
 	p = put_digits(p, rest % 1000, 3);
 	p = PUT(p, "Z\"");
-	return (GenFragment) {g->time_text, (size_t) (p - g->time_text)};
+	return (GenFragment){g->time_text, (size_t) (p - g->time_text)};
 }
 
 /* ---- the draft ---- */
@@ -230,7 +237,7 @@ draw_item(Gen *g, const GenType *type)
 	p = put(p, sections[rank & 15]);
 	p = put_number(p, rank);
 	*p++ = '"';
-	return (GenFragment) {g->item_text, (size_t) (p - g->item_text)};
+	return (GenFragment){g->item_text, (size_t) (p - g->item_text)};
 }
 
 /* No item comes in both forms that producers send: null, or no field at all. */
@@ -273,7 +280,7 @@ draw_tenant(Gen *g)
 	p = PUT(g->tenant_text, "\"tenant-");
 	p = put_number(p, tenant);
 	*p++ = '"';
-	return (GenFragment) {g->tenant_text, (size_t) (p - g->tenant_text)};
+	return (GenFragment){g->tenant_text, (size_t) (p - g->tenant_text)};
 }
 
 static GenFragment
@@ -284,7 +291,7 @@ draw_quantity(Gen *g)
 	if (g->options->max_quantity == 0)
 		return GEN_ABSENT;
 	p = put_number(p, 1 + gen_random_below(&g->random, g->options->max_quantity));
-	return (GenFragment) {g->quantity_text, (size_t) (p - g->quantity_text)};
+	return (GenFragment){g->quantity_text, (size_t) (p - g->quantity_text)};
 }
 
 static void

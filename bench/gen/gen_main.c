@@ -104,11 +104,12 @@ show_summary(const Gen *g, double elapsed)
 	fprintf(stderr,
 			"topk_gen: done: events=%" PRIu64 " seconds=%.1f rate=%.0f late=%" PRIu64 " no_rule=%" PRIu64
 			" no_item=%" PRIu64 " malformed=%" PRIu64,
-			c->events, elapsed, (double) c->events / (elapsed > 0 ? elapsed : 1), c->late, c->no_rule, c->no_item,
-			c->malformed);
+			c->events, elapsed, (double) c->events / (elapsed > 0 ? elapsed : 1), c->late, c->no_rule,
+			c->no_item, c->malformed);
 	for (int kind = 0; gen_malformed_name(kind) != NULL; kind++)
 		if (c->kind[kind] > 0)
-			fprintf(stderr, " %s/%s=%" PRIu64, gen_malformed_reason(kind), gen_malformed_name(kind), c->kind[kind]);
+			fprintf(stderr, " %s/%s=%" PRIu64, gen_malformed_reason(kind), gen_malformed_name(kind),
+					c->kind[kind]);
 	fputc('\n', stderr);
 }
 
@@ -117,7 +118,7 @@ show_summary(const Gen *g, double elapsed)
 typedef struct Pace
 {
 	double started;
-	double shown;	 /* when progress was last shown */
+	double shown;    /* when progress was last shown */
 	uint64_t events; /* how many there were then */
 	double interval; /* between two lines of progress */
 } Pace;

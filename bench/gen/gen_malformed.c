@@ -32,10 +32,10 @@ typedef enum GenPlace
 typedef enum GenDamage
 {
 	DAMAGE_FRAGMENT, /* put in the fragment given */
-	DAMAGE_LONG,	 /* put in a string one byte longer than allowed */
-	DAMAGE_CUT,		 /* end the text early */
-	DAMAGE_REPLACE,	 /* send the fragment instead of the event */
-	DAMAGE_APPEND	 /* send the fragment after the event */
+	DAMAGE_LONG,     /* put in a string one byte longer than allowed */
+	DAMAGE_CUT,      /* end the text early */
+	DAMAGE_REPLACE,  /* send the fragment instead of the event */
+	DAMAGE_APPEND    /* send the fragment after the event */
 } GenDamage;
 
 typedef struct GenKind
@@ -47,6 +47,7 @@ typedef struct GenKind
 	GenFragment fragment;
 } GenKind;
 
+/* clang-format off */
 #define TEXT(literal) {literal, sizeof(literal) - 1}
 #define NOTHING {NULL, 0}
 
@@ -82,6 +83,7 @@ static const GenKind kinds[] = {
 	{"fractional_weight", "bad_weight", PLACE_QUANTITY, DAMAGE_FRAGMENT, TEXT("1.5")},
 	{"word_as_weight", "bad_weight", PLACE_QUANTITY, DAMAGE_FRAGMENT, TEXT("\"many\"")}};
 
+/* clang-format on */
 #define NUM_KINDS ((int) (sizeof(kinds) / sizeof(kinds[0])))
 
 _Static_assert(sizeof(kinds) / sizeof(kinds[0]) <= GEN_MAX_KINDS, "GEN_MAX_KINDS is too small");
@@ -119,7 +121,7 @@ long_string(size_t len)
 
 	memset(text, 'x', sizeof(text));
 	text[0] = text[len + 1] = '"';
-	return (GenFragment) {text, len + 2};
+	return (GenFragment){text, len + 2};
 }
 
 static GenFragment *

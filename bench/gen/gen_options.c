@@ -55,6 +55,7 @@ static const char usage_text[] =
 	"\n"
 	"With a fixed --start, and --span or --rate, the stream is a function of the options alone.\n";
 
+/* clang-format off */
 enum
 {
 	OPT_EVENTS = 256, OPT_SECONDS, OPT_RATE, OPT_SEED, OPT_ITEMS, OPT_SKEW, OPT_MISSING, OPT_NO_RULE,
@@ -87,9 +88,9 @@ static const struct option long_options[] = {
 	{"quiet", no_argument, NULL, OPT_QUIET},
 	{"help", no_argument, NULL, OPT_HELP},
 	{NULL, 0, NULL, 0}};
+/* clang-format on */
 
-static void __attribute__((noreturn, format(printf, 1, 2)))
-fail(const char *format, ...)
+static void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *format, ...)
 {
 	va_list args;
 

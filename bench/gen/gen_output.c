@@ -37,10 +37,15 @@ struct GenOutput
 	bool failed;
 };
 
-static const char *const default_properties[] = {
-	"compression.codec=lz4",		  "acks=all",			"enable.idempotence=true",
-	"linger.ms=5",					  "batch.size=1000000", "batch.num.messages=10000",
-	"queue.buffering.max.kbytes=262144", "queue.buffering.max.messages=500000"};
+static const char *const default_properties[] = {"log_level=3",
+												 "compression.codec=lz4",
+												 "acks=all",
+												 "enable.idempotence=true",
+												 "linger.ms=5",
+												 "batch.size=1000000",
+												 "batch.num.messages=10000",
+												 "queue.buffering.max.kbytes=262144",
+												 "queue.buffering.max.messages=500000"};
 
 /* ---- standard output ---- */
 
@@ -159,7 +164,8 @@ send_message(GenOutput *out, int partition, const char *text, size_t len)
 {
 	while (!out->failed)
 	{
-		if (rd_kafka_produce(out->topic, partition, RD_KAFKA_MSG_F_COPY, (void *) text, len, NULL, 0, NULL) == 0)
+		if (rd_kafka_produce(out->topic, partition, RD_KAFKA_MSG_F_COPY, (void *) text, len, NULL, 0, NULL) ==
+			0)
 		{
 			if ((++out->sent & 1023) == 0)
 				rd_kafka_poll(out->producer, 0);
@@ -181,8 +187,8 @@ close_producer(GenOutput *out)
 	if (!out->failed && out->delivered != out->sent)
 		report_failure(out, "gave up", "fewer events were acknowledged than sent");
 	if (out->failed)
-		fprintf(stderr, "topk_gen: %llu events were sent and %llu acknowledged\n", (unsigned long long) out->sent,
-				(unsigned long long) out->delivered);
+		fprintf(stderr, "topk_gen: %llu events were sent and %llu acknowledged\n",
+				(unsigned long long) out->sent, (unsigned long long) out->delivered);
 	rd_kafka_topic_destroy(out->topic);
 	if (out->failed)
 		rd_kafka_purge(out->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
@@ -212,7 +218,8 @@ gen_output_open(const GenOptions *o)
 bool
 gen_output_send(GenOutput *out, int partition, const char *text, size_t len)
 {
-	return out->producer != NULL ? send_message(out, partition, text, len) : send_line(out, partition, text, len);
+	return out->producer != NULL ? send_message(out, partition, text, len)
+								 : send_line(out, partition, text, len);
 }
 
 /* Let time pass; what has been sent so far goes out meanwhile. */

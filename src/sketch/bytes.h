@@ -76,15 +76,17 @@ tk_load64_big(const uint8_t *p)
 	return TK_BIG_64(v);
 }
 
+/* Without early exit: nearly all that is compared is equal, and a branch less cannot be guessed wrong. */
 static inline bool
 tk_bytes_equal(const uint8_t *a, const uint8_t *b, size_t len)
 {
 	if (TK_LIKELY(len >= 8))
 	{
+		uint64_t	difference = tk_load64(a + len - 8) ^ tk_load64(b + len - 8);
+
 		for (size_t at = 0; at + 8 < len; at += 8)
-			if (tk_load64(a + at) != tk_load64(b + at))
-				return false;
-		return tk_load64(a + len - 8) == tk_load64(b + len - 8);
+			difference |= tk_load64(a + at) ^ tk_load64(b + at);
+		return difference == 0;
 	}
 	if (len >= 4)
 		return tk_load32(a) == tk_load32(b) && tk_load32(a + len - 4) == tk_load32(b + len - 4);

@@ -17,7 +17,7 @@ typedef struct Merge
 	uint32_t	k;
 	uint64_t	most;			/* no more entries than this can come of it */
 	void	   *scratch;		/* for the purge; NULL if there can be none */
-	uint64_t   *seen;			/* a bit for each destination entry that a source entry has met */
+	uint8_t    *seen;			/* a mark for each destination entry that a source entry has met */
 } Merge;
 
 /* The smallest capacity among those that are not exact; if both are exact, the largest. */
@@ -72,22 +72,19 @@ prepare_merge(TkSketch *dst, const TkSummary *src, uint64_t key_bytes, Merge *me
 		status = tk_table_need_gaps(dst);
 	if (status == TK_OK && merge->most > merge_limit(merge->capacity))
 		status = tk_purge_prepare(dst, merge->most, &merge->scratch);
-	if (status == TK_OK && merge->most > 0)
+	if (status == TK_OK && src->count > 0)
 	{
-		size_t		words = (size_t) (merge->most + 63) / 64;
-
-		merge->seen = tk_alloc(&dst->alloc, words * sizeof(uint64_t));
+		merge->seen = tk_alloc(&dst->alloc, (size_t) merge->most);
 		if (merge->seen == NULL)
-			status = TK_NO_MEMORY;
-		else
-			memset(merge->seen, 0, words * sizeof(uint64_t));
+			return TK_NO_MEMORY;
+		memset(merge->seen, 0, (size_t) merge->most);
 	}
 	return status;
 }
 
 /* Find or make the entry of each incoming key. TK_CORRUPT if two incoming keys are one. */
 static TkStatus
-place_entries(TkSketch *dst, TkIncoming *in, uint32_t count, uint64_t *seen)
+place_entries(TkSketch *dst, TkIncoming *in, uint32_t count, uint8_t *seen)
 {
 	for (uint32_t i = 0; i < count; i++)
 	{
@@ -96,9 +93,9 @@ place_entries(TkSketch *dst, TkIncoming *in, uint32_t count, uint64_t *seen)
 
 		if (position == TK_NOT_FOUND)
 			position = tk_table_append(dst, in[i].key, in[i].len, hash);
-		if (seen[position / 64] >> (position % 64) & 1)
+		if (seen[position])
 			return TK_CORRUPT;
-		seen[position / 64] |= UINT64_C(1) << (position % 64);
+		seen[position] = 1;
 		in[i].at = position;
 	}
 	return TK_OK;

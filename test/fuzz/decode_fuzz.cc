@@ -2,8 +2,8 @@
  * decode_fuzz.cc - libFuzzer target: any bytes as a path and as a message, through decode and extract.
  *
  * Input: the first byte's lower half tells how many of the next bytes are the text of a path (it becomes the
- * item's), the rest is the message.  The corpus' first bytes are therefore best 0x00 or '0' (no path of its own).
- * Beyond crashes and sanitizer reports it checks what tk_extract promises for every message.
+ * item's), the rest is the message.  The corpus' first bytes are therefore best 0x00 or '0' (no path of its
+ * own). Beyond crashes and sanitizer reports it checks what tk_extract promises for every message.
  */
 #include <cstdint>
 #include <cstdlib>
@@ -45,8 +45,8 @@ check_event(const TkEvent &event, const TkExtractConfig &config)
 {
 	require((event.outcome == TK_DEAD) == (event.reason != TK_REASON_NONE));
 	require(event.reason < TK_N_REASONS && tk_reason_name(event.reason) != nullptr);
-	require(event.has_time == (event.outcome == TK_COUNTED || event.outcome == TK_NO_RULE ||
-							   event.outcome == TK_NO_ITEM));
+	require(event.has_time ==
+			(event.outcome == TK_COUNTED || event.outcome == TK_NO_RULE || event.outcome == TK_NO_ITEM));
 	if (event.has_time)
 		require(event.time >= 0 && event.time <= kNow + config.time.max_future);
 	if (event.outcome != TK_COUNTED)
@@ -81,8 +81,7 @@ class Target
 		tk_extractor_free(extractor_);
 	}
 
-	void
-	run(const char *message, size_t len)
+	void run(const char *message, size_t len)
 	{
 		/* a block of exactly its length shows every byte read beyond it */
 		std::unique_ptr<char[]> exact(new char[len]);

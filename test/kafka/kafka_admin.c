@@ -34,8 +34,7 @@ static const char usage_text[] =
 /* A command gets its own arguments, and their number; it ends the program if it fails. */
 typedef void (*Command)(rd_kafka_t *client, int argc, char **argv);
 
-static void __attribute__((noreturn, format(printf, 1, 2)))
-fail(const char *format, ...)
+static void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *format, ...)
 {
 	va_list args;
 
@@ -55,8 +54,8 @@ connect_to(const char *brokers)
 	rd_kafka_t *client;
 
 	rd_kafka_conf_set(conf, "bootstrap.servers", brokers, NULL, 0);
-	rd_kafka_conf_set(conf, "log_level", "0", NULL, 0);				   /* brokers that are down are no news here */
-	rd_kafka_conf_set(conf, "reconnect.backoff.max.ms", "200", NULL, 0); /* someone is waiting */
+	rd_kafka_conf_set(conf, "log_level", "0", NULL, 0); /* brokers that are down are no news here */
+	rd_kafka_conf_set(conf, "reconnect.backoff.max.ms", "200", NULL, 0);  /* someone is waiting */
 	client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, error, sizeof(error)); /* owns conf now */
 	if (client == NULL)
 		fail("%s", error);
@@ -148,7 +147,8 @@ await_leaders(rd_kafka_t *client, const char *topic, int partitions)
 
 		if (metadata != NULL && metadata->topic_cnt == 1 && !metadata->topics[0].err)
 			for (int i = 0; i < metadata->topics[0].partition_cnt; i++)
-				led += !metadata->topics[0].partitions[i].err && metadata->topics[0].partitions[i].leader >= 0;
+				led +=
+					!metadata->topics[0].partitions[i].err && metadata->topics[0].partitions[i].leader >= 0;
 		if (metadata != NULL)
 			rd_kafka_metadata_destroy(metadata);
 		if (led >= partitions)
@@ -201,7 +201,8 @@ command_create(rd_kafka_t *client, int argc, char **argv)
 {
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
 	char error[ERROR_SIZE];
-	rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(argv[0], atoi(argv[1]), atoi(argv[2]), error, sizeof(error));
+	rd_kafka_NewTopic_t *topic =
+		rd_kafka_NewTopic_new(argv[0], atoi(argv[1]), atoi(argv[2]), error, sizeof(error));
 
 	if (topic == NULL)
 		fail("%s", error);
@@ -275,7 +276,8 @@ command_offsets(rd_kafka_t *client, int argc, char **argv)
 	for (int i = 0; i < topic->partition_cnt; i++)
 	{
 		int64_t first, next;
-		rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(client, argv[0], i, &first, &next, TIMEOUT_MS);
+		rd_kafka_resp_err_t err =
+			rd_kafka_query_watermark_offsets(client, argv[0], i, &first, &next, TIMEOUT_MS);
 
 		if (err)
 			fail("partition %d of \"%s\": %s", i, argv[0], rd_kafka_err2str(err));
@@ -301,8 +303,9 @@ static const struct
 	const char *name;
 	int arguments; /* at least */
 	Command run;
-} commands[] = {{"wait", 2, command_wait},		 {"create", 3, command_create}, {"delete", 1, command_delete},
-				{"grow", 2, command_grow},		 {"trim", 3, command_trim},		{"offsets", 1, command_offsets},
+} commands[] = {{"wait", 2, command_wait},      {"create", 3, command_create},
+				{"delete", 1, command_delete},  {"grow", 2, command_grow},
+				{"trim", 3, command_trim},      {"offsets", 1, command_offsets},
 				{"leaders", 1, command_leaders}};
 
 int

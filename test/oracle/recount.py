@@ -43,6 +43,7 @@ cannot be recounted as to lateness.)  Dead letters do not move the watermark.
 """
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -259,19 +260,14 @@ def read_lines(stream, columns):
 
 def read_sized(stream):
     """The same for partition,offset,size,payload, where the payload may hold anything."""
-
-    def field():
-        text = b''
-        while (byte := stream.read(1)) not in (b'\t', b''):
-            text += byte
-        return text
-
-    while partition := field():
-        offset, size = int(field()), int(field())
-        payload = stream.read(size) if size >= 0 else None
-        if stream.read(1) != b'\n':
-            raise SystemExit(f'recount: the message at offset {offset} is not as long as its size says')
-        yield int(partition), offset, payload
+    while line := stream.readline():
+        partition, offset, size, payload = line.split(b'\t', 3)
+        rest = int(size) + 1 - len(payload) if int(size) >= 0 else 0  # beyond the payload's first line feed
+        if rest > 0:
+            payload += stream.read(rest)
+        if rest < 0 or not payload.endswith(b'\n'):
+            raise SystemExit(f'recount: the message at offset {int(offset)} is not as long as its size says')
+        yield int(partition), int(offset), payload[:-1] if int(size) >= 0 else None
 
 
 def read_dump(stream, columns):
@@ -341,6 +337,7 @@ def main():
     with open(args.config, encoding='utf-8') as file:
         source = Source(json.load(file), args.now)
     sys.setrecursionlimit(4 * MAX_DEPTH)
+    gc.disable()  # there are no cycles, and millions of objects to look through in vain
     recount = Recount(source)
     for message in read_dump(sys.stdin.buffer, args.columns.split(',')):
         recount.message(*message)

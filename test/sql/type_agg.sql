@@ -50,3 +50,9 @@ SET enable_sort = off;
 CREATE TEMP TABLE by_hash AS SELECT site, topk_agg(page, 3) AS s FROM visit GROUP BY site;
 RESET enable_sort;
 SELECT count(*) AS same FROM by_sort JOIN by_hash USING (site) WHERE by_sort.s::bytea = by_hash.s::bytea;
+
+-- equal sketches have equal bytes
+SELECT (SELECT topk_agg(page) FROM visit) = (SELECT topk_agg(page ORDER BY hits DESC) FROM visit) AS same,
+       topk_agg('a') <> topk_agg('b') AS other;
+SELECT count(*) FROM (SELECT s FROM by_sort UNION SELECT s FROM by_hash) t;
+SELECT count(DISTINCT topk_total(s)), count(*) FROM (SELECT DISTINCT s FROM (SELECT s FROM by_sort UNION ALL SELECT s FROM by_hash) u) t;

@@ -2,9 +2,6 @@
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS topk;
 RESET client_min_messages;
-\set VERBOSITY verbose
-\set SHOW_CONTEXT never
--- file names and lines are not what is tested
 CREATE FUNCTION pg_temp.try(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     detail text;

@@ -34,7 +34,7 @@ SELECT count(*), bool_or(guaranteed), min(upper_bound - lower_bound) >= 0 AS bou
 
 -- bounds hold for every item where not all have an entry, listed or not, and the heavy ones are there
 CREATE TEMP TABLE event AS
-    SELECT 'item-' || (1000 / (1 + (i * 7919) % 1000)) * 100 + (i * 31) % (1 + (i * 7919) % 1000) / 20 AS item, i % 4 AS w
+    SELECT 'item-' || (i::bigint * i * 31) % 9973 % (1 + i * 7919 % 5000) AS item, i % 4 AS w
     FROM generate_series(1, 50000) i;
 CREATE TEMP TABLE truth AS SELECT item, sum(w) AS f FROM event GROUP BY item;
 SELECT count(*) > 1000 AS enough FROM truth;

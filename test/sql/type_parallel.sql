@@ -34,6 +34,7 @@ SELECT topk_total(topk_merge(s)), topk_capacity(topk_merge(s)) FROM type_paralle
 -- items of other kinds
 SELECT topk_total(topk_agg(i::bigint % 50)), topk_is_exact(topk_agg(i::bigint % 50)) FROM type_parallel_event;
 -- errors reach the user
+\set VERBOSITY terse
 SELECT topk_agg(item, 1 + i % 2) FROM type_parallel_event;
 SELECT topk_agg(item, 10, 1000000000000000000) FROM type_parallel_event;
 DROP TABLE type_parallel_event, type_parallel_pane;

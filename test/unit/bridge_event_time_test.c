@@ -1,5 +1,6 @@
 /*
- * bridge_event_time_test.c - timestamps: a table of texts, a comparison with the C library's calendar, epochs.
+ * bridge_event_time_test.c - timestamps: a table of texts, a comparison with the C library's calendar,
+ * epochs.
  */
 #define _GNU_SOURCE
 #include <math.h>
@@ -101,8 +102,8 @@ static const TextCase either_cases[] = {
 typedef bool (*Parse)(TkTimeCache *cache, const char *text, size_t len, int64_t *us);
 
 /*
- * Each text is given in a block of exactly its length (for the sanitizer), to an empty cache and to one that the
- * cases before have filled.
+ * Each text is given in a block of exactly its length (for the sanitizer), to an empty cache and to one that
+ * the cases before have filled.
  */
 static void
 check_texts(const char *name, Parse parse, const TextCase *cases, size_t n)
@@ -145,7 +146,8 @@ check_calendar(void)
 
 		strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", gmtime_r(&seconds, &tm));
 		snprintf(text, sizeof(text), "%s.%06dZ", whole, fraction);
-		if (!tk_time_parse_iso(&cache, text, strlen(text), &us) || us != seconds * TK_US_PER_SECOND + fraction)
+		if (!tk_time_parse_iso(&cache, text, strlen(text), &us) ||
+			us != seconds * TK_US_PER_SECOND + fraction)
 			wrong++;
 	}
 	tap_ok(wrong == 0, "200,000 random times agree with the C library's calendar (%d do not)", wrong);
@@ -191,7 +193,8 @@ check_epochs(void)
 	tap_ok(from_epoch(99999999999.0) == INT64_C(99999999999000000), "below 1e11: seconds");
 	tap_ok(from_epoch(1e11) == INT64_C(100000000000000), "1e11: milliseconds");
 	tap_ok(from_epoch(1e14) == INT64_C(100000000000000), "1e14: microseconds");
-	tap_ok(from_epoch(253402300799999968.0) == INT64_C(253402300799999968), "the last double of the year 9999");
+	tap_ok(from_epoch(253402300799999968.0) == INT64_C(253402300799999968),
+		   "the last double of the year 9999");
 	tap_ok(from_epoch(253402300800000000.0) == REFUSED, "the year 10000 is refused");
 	tap_ok(from_epoch(-1) == REFUSED, "a negative number is refused");
 	tap_ok(from_epoch(-1e-9) == REFUSED, "a hardly negative number is refused");

@@ -69,7 +69,8 @@ text_of(const char *text)
 }
 
 static TkStatus
-add(TkPaneSet *set, int rule, const char *tenant, int64_t time, const char *item, const char *v0, const char *v1)
+add(TkPaneSet *set, int rule, const char *tenant, int64_t time, const char *item, const char *v0,
+	const char *v1)
 {
 	TkEvent event = {.outcome = TK_COUNTED, .has_time = true, .weight = 3};
 
@@ -167,7 +168,8 @@ check_lists(void)
 	tap_ok(weight_in(family->across[category], 0, "/a") == 3, "one is in the list across categories");
 	tap_ok(family->across[device]->panes == NULL, "a shared list has no panes");
 	tap_ok(weight_in(home, 0, "/a") == 3, "one is in the list of home");
-	tap_ok(weight_in(new_list(set, family, device, "mobile"), 0, "/a") == 6, "both are in the list of mobile");
+	tap_ok(weight_in(new_list(set, family, device, "mobile"), 0, "/a") == 6,
+		   "both are in the list of mobile");
 	tap_ok(tk_pane_count(set) == 4 && count_dirty(set) == 4, "four panes, all to be flushed");
 	add(set, VIEW, "", 7, "/b", "home", "mobile");
 	tap_ok(tk_pane_count(set) == 4 && weight_in(home, 0, "/b") == 3, "the next event finds them");
@@ -185,13 +187,65 @@ check_families(void)
 	add(set, SALE, "x", 5, "/a", "home", NULL);
 	add(set, SCROLL, "y", 5, "/a", "mobile", NULL);
 	first = tk_pane_next_new_family(set);
-	tap_ok(strcmp(first->tenant, "x") == 0 && strcmp(first->item_type, "url") == 0, "new families come in order");
+	tap_ok(strcmp(first->tenant, "x") == 0 && strcmp(first->item_type, "url") == 0,
+		   "new families come in order");
 	tap_ok(tk_pane_next_new_family(set) == first, "and again, until they are interned");
 	tap_ok(strcmp(first->next_new->tenant, "y") == 0, "a family for each tenant");
 	tap_ok(strcmp(first->next_new->next_new->item_type, "product") == 0, "and for each item type");
 	tap_ok(first->next_new->next_new->next_new == NULL, "and no more");
 	tap_ok(weight_in(first->all, 0, "/a") == 3 && weight_in(first->next_new->all, 0, "/a") == 6,
 		   "tenants are counted apart");
+	tk_pane_set_free(set);
+}
+
+/* Small tables, many tenants: families of one tenant meet in the hash table. */
+static int
+count_wrong_families(int first_tenant)
+{
+	TkPaneSet *set = new_set();
+	char tenant[16];
+	int n = 0;
+	int wrong = 0;
+
+	for (int i = 0; i < 600; i++)
+	{
+		snprintf(tenant, sizeof(tenant), "%d", first_tenant + i % 200);
+		add(set, i % 3 == 0 ? SALE : SCROLL, tenant, 5, "/a", "x", NULL);
+	}
+	for (TkFamily *family = tk_pane_next_new_family(set); family != NULL; family = family->next_new, n++)
+		wrong += weight_in(family->all, 0, "/a") != (strcmp(family->item_type, "url") == 0 ? 6 : 3);
+	tk_pane_set_free(set);
+	return wrong + (n != 400);
+}
+
+static void
+check_many_families(void)
+{
+	int wrong = 0;
+
+	for (int i = 0; i < 20; i++)
+		wrong += count_wrong_families(1000 * i);
+	tap_ok(wrong == 0, "200 tenants with two families each, 20 times");
+}
+
+static void
+check_seal_all(void)
+{
+	TkPaneSet *set = new_set();
+	const TkList *all;
+	uint64_t first;
+
+	add(set, SALE, "", 5, "p", "berlin", NULL);
+	add(set, SALE, "", M, "p", "berlin", NULL);
+	all = tk_pane_next_new_family(set)->all;
+	first = all->panes->incarnation;
+	tap_ok(tk_pane_seal_all(set) == 4 && tk_pane_seal_all(set) == 0, "all panes can be sealed early");
+	tk_pane_flushed(set);
+	tap_ok(tk_pane_count(set) == 0, "and leave with the flush");
+	add(set, SALE, "", M, "p", "berlin", NULL);
+	tap_ok(all->panes->incarnation != first && !all->panes->sealed,
+		   "their minutes go on in new incarnations");
+	tap_ok(tk_pane_seal(set, 2 * M - 1) == 0 && tk_pane_seal(set, 2 * M) == 2, "which live until their end");
 	tk_pane_set_free(set);
 }
 
@@ -217,7 +271,8 @@ check_interning(void)
 	add(set, SALE, "t", 5, "p", "berlin", NULL);
 	add(set, SALE, "t", 5, "p", "tokyo", NULL);
 	family = tk_pane_next_new_family(set);
-	tap_ok(family != NULL && strcmp(family->tenant, "t") == 0 && family->next_new == NULL, "later ones follow");
+	tap_ok(family != NULL && strcmp(family->tenant, "t") == 0 && family->next_new == NULL,
+		   "later ones follow");
 	list = tk_pane_next_new_list(set);
 	tap_ok(strcmp(list->value, "berlin") == 0 && strcmp(list->next_new->value, "tokyo") == 0, "lists, too");
 	list->next_new->list_id = 9;
@@ -243,13 +298,15 @@ check_unshare(void)
 	device = dimension_index(family, "device");
 	across = family->across[device];
 	tap_ok(tk_family_unshare(set, family, device) == TK_OK && !across->shared, "unshared");
-	tap_ok(weight_in(across, 0, "/a") == 3 && weight_in(across, M, "/c") == 3 && weight_in(across, 2 * M, "/b") == 3,
+	tap_ok(weight_in(across, 0, "/a") == 3 && weight_in(across, M, "/c") == 3 &&
+			   weight_in(across, 2 * M, "/b") == 3,
 		   "the list across devices has copies of the panes of all");
 	tap_ok(across->panes->start == 2 * M && across->panes->next->start == M, "newest first");
 	tap_ok(across->panes->next->next->sealed && !across->panes->sealed, "sealed like the originals");
 	tap_ok(across->panes->incarnation != family->all->panes->incarnation, "under incarnations of their own");
 	add(set, VIEW, "", 6 + M, "/c", "home", "tablet");
-	tap_ok(weight_in(across, M, "/c") == 6 && weight_in(family->all, M, "/c") == 6, "and is counted from then on");
+	tap_ok(weight_in(across, M, "/c") == 6 && weight_in(family->all, M, "/c") == 6,
+		   "and is counted from then on");
 	tap_ok(tk_family_unshare(set, family, device) == TK_OK && weight_in(across, M, "/c") == 6, "once only");
 	tap_ok(count_dirty(set) == tk_pane_count(set), "all of it is to be flushed");
 	tk_pane_set_free(set);
@@ -268,9 +325,11 @@ check_life(void)
 	first = all->panes->incarnation;
 	tap_ok(first >> 32 == 7, "an incarnation carries the run");
 	tap_ok(all->panes->changed && !all->panes->written && !all->panes->sealed, "a new pane is changed");
-	tap_ok(tk_pane_next_dirty(set, &cursor) != NULL && count_dirty(set) == 2, "an aborted flush changes nothing");
+	tap_ok(tk_pane_next_dirty(set, &cursor) != NULL && count_dirty(set) == 2,
+		   "an aborted flush changes nothing");
 	tk_pane_flushed(set);
-	tap_ok(!all->panes->changed && all->panes->written && count_dirty(set) == 0, "flushed: written, unchanged");
+	tap_ok(!all->panes->changed && all->panes->written && count_dirty(set) == 0,
+		   "flushed: written, unchanged");
 	add(set, SALE, "", 6, "p", "tokyo", NULL);
 	tap_ok(all->panes->changed && all->panes->written && all->panes->incarnation == first, "changed again");
 	tap_ok(count_dirty(set) == 2 && tk_pane_count(set) == 3, "the changed panes only");
@@ -280,7 +339,8 @@ check_life(void)
 		   "at its end it is, and must be written, though unchanged");
 	tap_ok(tk_pane_seal(set, M) == 0 && tk_pane_seal(set, 0) == 0, "but once only");
 	add(set, SALE, "", 7, "p", "berlin", NULL);
-	tap_ok(all->panes->incarnation == first && weight_in(all, 0, "p") == 9, "sealed but unflushed it still counts");
+	tap_ok(all->panes->incarnation == first && weight_in(all, 0, "p") == 9,
+		   "sealed but unflushed it still counts");
 	tap_ok(count_dirty(set) == 3, "and is written once");
 	tk_pane_flushed(set);
 	tap_ok(tk_pane_count(set) == 0 && all->panes == NULL, "the flush forgets what it sealed");
@@ -312,7 +372,8 @@ check_order(void)
 	tap_ok(tk_pane_seal(set, 5 * M) == 6, "the watermark seals those behind it");
 	tk_pane_flushed(set);
 	tap_ok(tk_pane_count(set) == 6 && all->panes->next->next->next == NULL, "and the flush takes them out");
-	tap_ok(tk_pane_seal(set, 6 * M) == 2 && tk_pane_seal(set, 9 * M) == 2 && tk_pane_seal(set, INT64_MAX) == 2,
+	tap_ok(tk_pane_seal(set, 6 * M) == 2 && tk_pane_seal(set, 9 * M) == 2 &&
+			   tk_pane_seal(set, INT64_MAX) == 2,
 		   "and so on to the end");
 	tk_pane_set_free(set);
 }
@@ -345,7 +406,8 @@ check_memory(void)
 	tap_ok(failed == 0 && live_blocks == blocks, "known items in known lists allocate nothing");
 	tk_pane_seal(set, 2 * M);
 	tk_pane_flushed(set);
-	tap_ok(tk_pane_count(set) == 0 && tk_pane_set_bytes(set) < empty + 200000, "what is forgotten is given back");
+	tap_ok(tk_pane_count(set) == 0 && tk_pane_set_bytes(set) < empty + 200000,
+		   "what is forgotten is given back");
 	tk_pane_set_free(set);
 	tap_ok(live_blocks == 0, "nothing is left behind");
 }
@@ -388,7 +450,8 @@ check_out_of_memory(void)
 		other += live_blocks != 0;
 	}
 	allocations_until_failure = -1;
-	tap_ok(n > 100 && other == 0, "each of %d allocations may fail: an error, and nothing left behind", n - 1);
+	tap_ok(n > 100 && other == 0, "each of %d allocations may fail: an error, and nothing left behind",
+		   n - 1);
 }
 
 static void
@@ -411,10 +474,12 @@ main(void)
 {
 	check_lists();
 	check_families();
+	check_many_families();
 	check_interning();
 	check_unshare();
 	check_life();
 	check_order();
+	check_seal_all();
 	check_memory();
 	check_out_of_memory();
 	check_overflow();

@@ -1,8 +1,8 @@
 /*
  * bridge_tap.h - the few lines of TAP that the unit tests of bridge/ need.
  *
- * tap_ok prints one line a check; tap_done prints the plan and gives the exit status.  Tests that check the same
- * thing many thousand times call tap_ok once, with the sum.
+ * tap_ok prints one line a check; tap_done prints the plan and gives the exit status.  Tests that check the
+ * same thing many thousand times call tap_ok once, with the sum.
  */
 #ifndef BRIDGE_TAP_H
 #define BRIDGE_TAP_H

@@ -77,7 +77,8 @@ check_extreme_rules(void)
 	tap_ok(!clock.idle, "endless idle_timeout");
 	tk_clock_init(&clock);
 	tk_clock_observe(&clock, &never, 0, T0);
-	tap_ok(clock.watermark < 0 && tk_clock_judge(&clock, &never, 0) == TK_IN_TIME, "endless out_of_orderness");
+	tap_ok(clock.watermark < 0 && tk_clock_judge(&clock, &never, 0) == TK_IN_TIME,
+		   "endless out_of_orderness");
 	tap_ok(tk_time_is_future(&rules, T0 + 10 * M + 1, T0) && !tk_time_is_future(&rules, T0 + 10 * M, T0),
 		   "max_future itself is not yet the future");
 }
@@ -103,7 +104,8 @@ check_idleness(void)
 	tk_clock_set_at_end(&clock, &rules, true, T0 + 93 * S);
 	tap_ok(clock.idle, "and it ends idle_timeout later");
 	tk_clock_touch(&clock);
-	tap_ok(!clock.idle && clock.max_event_time == T0, "a message without a time ends idleness, moves nothing");
+	tap_ok(!clock.idle && clock.max_event_time == T0,
+		   "a message without a time ends idleness, moves nothing");
 	tk_clock_set_at_end(&clock, &rules, true, T0 + 100 * S);
 	tk_clock_set_at_end(&clock, &rules, true, T0);
 	tk_clock_set_at_end(&clock, &rules, true, T0 + 30 * S);
@@ -121,7 +123,8 @@ check_watermark(void)
 		tk_clock_init(&clocks[i]);
 	tk_clock_observe(&clocks[0], &rules, T0, now);
 	tk_clock_observe(&clocks[1], &rules, T0 + M, now);
-	tap_ok(tk_watermark_of(clocks, 3, &rules, now) == TK_NO_TIME, "a partition that has shown nothing holds it");
+	tap_ok(tk_watermark_of(clocks, 3, &rules, now) == TK_NO_TIME,
+		   "a partition that has shown nothing holds it");
 	tap_ok(tk_watermark_of(clocks, 2, &rules, now) == T0 - M, "else the lowest");
 	clocks[2].idle = true;
 	tap_ok(tk_watermark_of(clocks, 3, &rules, now) == T0 - M, "an idle one does not hold it");
@@ -146,8 +149,10 @@ check_all_idle(void)
 	clocks[0].watermark = T0 - M;
 	tap_ok(tk_watermark_of(clocks, 2, &rules, now + S) == T0 - M,
 		   "all idle: from the highest event time, when the last came to its end");
-	tap_ok(tk_watermark_of(clocks, 2, &rules, now + 31 * S) == T0 - M + 30 * S, "at the pace of the wall clock");
-	tap_ok(tk_watermark_of(clocks, 2, &rules, now) == T0 - M, "a wall clock set back counts as no time passed");
+	tap_ok(tk_watermark_of(clocks, 2, &rules, now + 31 * S) == T0 - M + 30 * S,
+		   "at the pace of the wall clock");
+	tap_ok(tk_watermark_of(clocks, 2, &rules, now) == T0 - M,
+		   "a wall clock set back counts as no time passed");
 	clocks[1].max_event_time = now + S;
 	tap_ok(tk_watermark_of(clocks, 2, &rules, now + M) == now, "and never beyond the wall clock");
 	tap_ok(tk_watermark_of(clocks, 2, &rules, now - 5 * M) == now - 6 * M, "not even one set back");

@@ -7,7 +7,7 @@ package TopK::Test::Kafka;
 #   $kafka->bootstrap;                                             # "127.0.0.1:40001"
 #   $kafka->create_topic('events', 4);
 #   $kafka->generate('events', '--events' => 1_000_000, ...);      # bench/gen; returns its summary
-#   $kafka->dump('events', "$dir/events.tsv");                     # partition, offset, payload
+#   $kafka->dump('events', "$dir/events.tsv");                     # for test/oracle/recount.py
 #   $kafka->offsets('events');                                     # ([first, next], ...) by partition
 #   $kafka->stop_node(1); $kafka->kill_node(1); $kafka->freeze_node(1); $kafka->thaw_node(1);
 #   $kafka->start_node(1); $kafka->stop;
@@ -131,13 +131,14 @@ sub produce
     return;
 }
 
-# Write what the topic really holds to a file: partition, offset, payload, a line for each message.
+# Write what the topic really holds to a file: partition, offset, size (-1 for a
+# tombstone) and payload of each message, which recount.py reads exactly.
 sub dump
 {
     my ($self, $topic, $file) = @_;
     open my $saved, '>&', \*STDOUT or croak "could not keep standard output: $!";
     open STDOUT, '>', $file or croak "could not write $file: $!";
-    my $status = system 'kcat', '-C', '-q', '-e', '-b', $self->bootstrap, '-t', $topic, '-o', 'beginning', '-f', '%p\t%o\t%s\n';
+    my $status = system 'kcat', '-C', '-q', '-e', '-b', $self->bootstrap, '-t', $topic, '-o', 'beginning', '-f', '%p\t%o\t%S\t%s\n';
     open STDOUT, '>&', $saved or croak "could not restore standard output: $!";
     croak "kcat failed: status $status" if $status != 0;
     return;

@@ -13,10 +13,8 @@ use warnings;
 
 use Carp        qw(croak);
 use Exporter    qw(import);
-use Fcntl       qw(:DEFAULT);
-use File::Path  qw(make_path);
 use IO::Socket::INET;
-use POSIX       qw(:sys_wait_h setpgid);
+use POSIX       qw(:sys_wait_h setsid);
 use Time::HiRes qw(sleep time);
 
 our @EXPORT_OK = qw(free_port spawn stop_process process_runs wait_for_port forget_process log_tail);
@@ -39,7 +37,7 @@ sub free_port
 }
 
 # Start a command with its output appended to a log file; returns its process id.
-# It gets a process group of its own, so that Ctrl-C in a terminal reaches the
+# It gets a session of its own, so that Ctrl-C in a terminal reaches the
 # test only, which then ends its servers in order.
 sub spawn
 {
@@ -47,7 +45,7 @@ sub spawn
     my $pid = fork() // croak "could not fork: $!";
     if ($pid == 0)
     {
-        setpgid(0, 0);
+        setsid();
         open STDIN,  '<',  '/dev/null' or POSIX::_exit(126);
         open STDOUT, '>>', $log        or POSIX::_exit(126);
         open STDERR, '>&', \*STDOUT    or POSIX::_exit(126);
