@@ -2,102 +2,133 @@
 #
 #   make            build the three libraries          make demo       run the whole pipeline on this machine
 #   make install    install them                       make dev        leave a throw-away cluster running
-#   make check      quick tests (under 3 minutes)      make bench-*    measure (see bench/README.md)
-#   make test       all tests, on real servers         make format / lint / fuzz
+#   make check      quick tests (under 3 minutes)      make unit / regress / tap    parts of the tests
+#   make test       all tests, on real servers         make format / lint
 #
-# Anything that needs packages installs what is missing (scripts/bootstrap.sh).
+# demo, dev and test install what is missing on a Debian machine (scripts/bootstrap.sh) and need root or sudo for
+# that; the others use what is there.
 
-EXTENSION = topk
-EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" topk.control)
-
-# topk.so: the type.  Needs libc and libm only.
-MODULE_big = topk
-SKETCH_OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/sketch/*.c)))
-TYPE_OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
-OBJS = $(TYPE_OBJS) $(SKETCH_OBJS)
-SHLIB_LINK = -lm
-
-# topk_bridge.so: what is preloaded.  Needs libc only.
-BRIDGE_OBJS = bridge/bridge.o bridge/settings.o bridge/launcher.o bridge/server_options.o bridge/path.o
-
-# topk_worker.so: the processes.  Everything else in bridge/: pure parts, edges, hosts.
-PRELOADED_ONLY = bridge/bridge.c bridge/settings.c bridge/launcher.c bridge/server_options.c
-WORKER_OBJS := $(patsubst %.c,%.o,$(filter-out $(PRELOADED_ONLY),$(sort $(wildcard bridge/*.c)))) bridge/decode_json.o
-WORKER_LIBS = -lrdkafka -lhiredis -lsimdjson -lstdc++ -lm
-
-SQL_PARTS = sql/type.sql sql/bridge_tables.sql sql/bridge_config.sql sql/bridge_store.sql sql/bridge_views.sql \
-	sql/bridge_redis.sql
-DATA_built = topk--$(EXTVERSION).sql
-
-REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
-REGRESS_OPTS = --inputdir=test
-
-# Each library has its own copy of the sketch code, so nothing but entry points may be visible (PostgreSQL 15
-# leaves PGDLLEXPORT empty, later ones define it so).
-PG_CFLAGS = -std=gnu11 -fvisibility=hidden -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
-	-Wno-declaration-after-statement -Wno-missing-field-initializers $(COPT)
-PG_CPPFLAGS = -DPGDLLEXPORT='__attribute__((visibility("default")))' -I$(CURDIR)/bridge -I$(CURDIR)/src
-CXXFLAGS_WORKER = -O2 -g -fPIC -std=c++17 -fno-exceptions -fno-rtti -fvisibility=hidden -Wall -Wextra $(COPT)
-
-EXTRA_CLEAN = $(BRIDGE_OBJS) $(WORKER_OBJS) topk_bridge.so topk_worker.so build
-
-override with_llvm := no
 PG_CONFIG ?= pg_config
-PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
-ifneq ($(PGXS),)
-include $(PGXS)
+PGXS = $(shell $(PG_CONFIG) --pgxs)
+export PG_CONFIG
 
-all: topk_bridge.so topk_worker.so
+all:
+	@$(MAKE) --no-print-directory -f build.mk all
+install uninstall clean:
+	@$(MAKE) --no-print-directory -f build.mk $@
+.PHONY: all install uninstall clean
 
-topk_bridge.so: $(BRIDGE_OBJS)
-	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@
+# V=1 shows the commands
+Q = $(if $(V),,@)
+export V
 
-topk_worker.so: $(WORKER_OBJS) $(SKETCH_OBJS)
-	$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ $(WORKER_LIBS)
-
-%.o: %.cc
-	$(CXX) $(CXXFLAGS_WORKER) -c $< -o $@
-
-# No generated dependencies: a header that changes rebuilds what may include it.
-$(OBJS): $(wildcard src/*.h src/sketch/*.h)
-$(BRIDGE_OBJS) $(WORKER_OBJS): $(wildcard bridge/*.h src/sketch/*.h)
-
-topk--$(EXTVERSION).sql: $(SQL_PARTS) topk.control
-	cat $(SQL_PARTS) > $@
-
-install: install-bridge
-install-bridge: topk_bridge.so topk_worker.so
-	$(MKDIR_P) '$(DESTDIR)$(pkglibdir)'
-	$(INSTALL_SHLIB) topk_bridge.so topk_worker.so '$(DESTDIR)$(pkglibdir)/'
-uninstall: uninstall-bridge
-uninstall-bridge:
-	rm -f '$(DESTDIR)$(pkglibdir)/topk_bridge.so' '$(DESTDIR)$(pkglibdir)/topk_worker.so'
-.PHONY: install-bridge uninstall-bridge
-endif
+# sudo only where it is needed
+SUDO = $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
 
 # ---------------------------------------------------------------- tests
 
-PROVE_TESTS ?= $(sort $(wildcard test/tap/*.pl))
-PG_PERL := $(dir $(PGXS))../test/perl
+bootstrap-%:
+	@scripts/bootstrap.sh $*
 
-# Needs the extension installed; each test starts and stops its own servers.
+# Quick: no servers but a PostgreSQL of its own.
+check: layers unit regress
+	@echo "make check: all passed"
+
+# Everything.
+test: bootstrap-test
+	@$(MAKE) --no-print-directory test-all
+test-all: all tools
+	@$(SUDO) $(MAKE) --no-print-directory install PG_CONFIG=$(PG_CONFIG)
+	@$(MAKE) --no-print-directory check oracle-test tap
+	@echo "make test: all passed"
+
+# Who may include whom (docs/ARCHITECTURE.md).
+layers:
+	@scripts/check_layers.sh
+
+TEST_CFLAGS = -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $(COPT)
+TOOL_CFLAGS = -O2 -g $(TEST_CFLAGS)
+
+# Pure C and C++ under the address and undefined-behaviour sanitizers, and the Redis client on a real Redis.
+SAN = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SAN_SOURCES = $(sort $(wildcard src/sketch/*.c)) $(addprefix bridge/,event_time.c watermark.c path.c extract.c \
+	counted_memory.c shape.c family.c pane.c redis_client.c)
+SAN_OBJS = $(patsubst %.c,build/san/%.o,$(SAN_SOURCES)) build/san/bridge/decode_json.o
+UNIT_TESTS = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/unit/*_test.c)))
+
+build/san/%.o: %.c $(wildcard src/sketch/*.h bridge/*.h)
+	@mkdir -p $(@D)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(SAN) $(TEST_CFLAGS) -c $< -o $@
+build/san/%.o: %.cc $(wildcard bridge/*.h)
+	@mkdir -p $(@D)
+	@echo "  CXX  $@"
+	$(Q)$(CXX) $(SAN) -std=c++17 -fno-exceptions -fno-rtti -Wall -Wextra -c $< -o $@
+build/unit/%.o: test/unit/%.c $(wildcard test/unit/*.h src/sketch/*.h bridge/*.h)
+	@mkdir -p $(@D)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(SAN) $(TEST_CFLAGS) -Isrc/sketch -Ibridge -c $< -o $@
+build/unit/%: build/unit/%.o $(SAN_OBJS)
+	@echo "  LD   $@"
+	$(Q)$(CXX) $(SAN) -o $@ $^ -lhiredis -lsimdjson -lm
+.SECONDARY:
+
+unit: $(UNIT_TESTS)
+	prove --exec '' $(UNIT_TESTS)
+
+REGRESS ?= $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
+
+# SQL behaviour, in a throw-away cluster that preloads the bridge.  Needs the extension installed.
+regress:
+	scripts/as_postgres.sh --back results --back regression.diffs sh -c 'mkdir -p tmp_check; \
+	  $(dir $(PGXS))../test/regress/pg_regress --bindir="$$($(PG_CONFIG) --bindir)" --temp-instance="$$PWD/tmp_check/instance" \
+	  --temp-config=test/regress.conf --encoding=UTF8 --no-locale --inputdir=test $(REGRESS)'
+
+# The oracle against cases worked by hand.
+oracle-test:
+	python3 -m unittest -q test/oracle/test_recount.py
+
+# The pipeline on real Apache Kafka and Redis.  Needs the extension installed.
+PROVE_TESTS ?= $(sort $(wildcard test/tap/*.pl))
 tap: tools
-	scripts/as_postgres.sh --back tmp_check/log sh -c 'cd "$$0"; \
-	  TESTDATADIR=$$PWD/tmp_check TESTLOGDIR=$$PWD/tmp_check/log PG_REGRESS=$(dir $(PGXS))../test/regress/pg_regress \
-	  prove -v -I test/perl -I $(PG_PERL) $(PROVE_TESTS)' .
-.PHONY: tap
+	scripts/kafka-jars.sh
+	scripts/as_postgres.sh --back tmp_check/log scripts/tap.sh -v $(PROVE_TESTS)
+
+.PHONY: check test test-all layers unit regress oracle-test tap
 
 # ---------------------------------------------------------------- programs for tests, benches and the demo
 
-TOOL_CFLAGS = -O2 -g -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $(COPT)
 
-tools: build/topk_gen build/kafka_admin
+
+tools: build/topk_gen build/kafka_admin build/mock_broker
 .PHONY: tools
 
 build/topk_gen: $(wildcard bench/gen/*.[ch])
 	@mkdir -p $(@D)
-	$(CC) $(TOOL_CFLAGS) -o $@ $(filter %.c,$^) -lrdkafka -lm
+	@echo "  CC   $@"
+	$(Q)$(CC) $(TOOL_CFLAGS) -o $@ $(filter %.c,$^) -lrdkafka -lm
 
 build/kafka_admin: test/kafka/kafka_admin.c
 	@mkdir -p $(@D)
-	$(CC) $(TOOL_CFLAGS) -o $@ $< -lrdkafka
+	@echo "  CC   $@"
+	$(Q)$(CC) $(TOOL_CFLAGS) -o $@ $< -lrdkafka
+
+build/mock_broker: demo/mock_broker.c
+	@mkdir -p $(@D)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(TOOL_CFLAGS) -o $@ $< -lrdkafka
+
+# ---------------------------------------------------------------- to look at and to work with
+
+demo: bootstrap-demo
+	@$(MAKE) --no-print-directory all tools
+	@demo/demo.sh
+
+dev: bootstrap-test
+	@$(MAKE) --no-print-directory all tools
+	@$(SUDO) $(MAKE) --no-print-directory install PG_CONFIG=$(PG_CONFIG)
+	@scripts/dev.sh start
+dev-stop:
+	@scripts/dev.sh stop
+
+.PHONY: demo dev dev-stop

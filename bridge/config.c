@@ -50,7 +50,7 @@ add_path(PathSet *set, const char *spelled)
 static void
 add_property(SourceConfig *config, const char *name, const char *value, bool secret, MemoryContext context)
 {
-	ConsumerProperty *property;
+	Property *property;
 
 	if (value == NULL)
 		return;
@@ -71,7 +71,7 @@ load_properties(SourceConfig *config, const char *server, Oid owner, MemoryConte
 		ereport(ERROR, errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
 				errmsg("server \"%s\" has no option bootstrap_servers", server),
 				errhint("ALTER SERVER %s OPTIONS (ADD bootstrap_servers 'host:9092');", server));
-	config->properties = MemoryContextAllocZero(context, sizeof(ConsumerProperty) * MAX_PROPERTIES);
+	config->properties = MemoryContextAllocZero(context, sizeof(Property) * MAX_PROPERTIES);
 	add_property(config, "bootstrap.servers", brokers, false, context);
 	add_property(config, "client.id", "topk", false, context);
 	add_property(config, "group.id", psprintf("topk.%s.%s", get_database_name(MyDatabaseId), config->name), false,

@@ -6,8 +6,8 @@
 
 #include "postgres.h"
 
-#include "consumer.h"
 #include "extract.h"
+#include "property.h"
 
 typedef struct SourceConfig
 {
@@ -22,7 +22,7 @@ typedef struct SourceConfig
 	uint32 capacity;
 	TkExtractConfig extract;
 	int n_properties;
-	ConsumerProperty *properties; /* for consumer_open; holds secrets, never shown */
+	Property *properties; /* for consumer_open; holds secrets, never shown */
 } SourceConfig;
 
 /*

@@ -76,7 +76,7 @@ fail_kafka(ConsumerError *error, rd_kafka_resp_err_t err, const char *what)
 
 /* One property; the value of a secret one is not repeated in the message. */
 static bool
-set_property(rd_kafka_conf_t *conf, const ConsumerProperty *property, ConsumerError *error)
+set_property(rd_kafka_conf_t *conf, const Property *property, ConsumerError *error)
 {
 	char detail[256];
 
@@ -95,7 +95,7 @@ set_prefetch(rd_kafka_conf_t *conf, int memory_kb, ConsumerError *error)
 {
 	bool has_backoff = rd_kafka_version() >= 0x020200ff;
 	char kbytes[16];
-	const ConsumerProperty properties[] = {
+	const Property properties[] = {
 		{"queued.min.messages", has_backoff ? "100000" : "2000000", false},
 		{"queued.max.messages.kbytes", kbytes, false},
 		{"fetch.queue.backoff.ms", "5", false},
@@ -112,9 +112,9 @@ set_prefetch(rd_kafka_conf_t *conf, int memory_kb, ConsumerError *error)
 }
 
 static rd_kafka_conf_t *
-make_conf(const ConsumerProperty *properties, int n, int memory_kb, ConsumerError *error)
+make_conf(const Property *properties, int n, int memory_kb, ConsumerError *error)
 {
-	static const ConsumerProperty fixed[] = {
+	static const Property fixed[] = {
 		{"enable.auto.commit", "false", false},
 		{"enable.auto.offset.store", "false", false},
 		{"auto.offset.reset", "error", false},
@@ -159,7 +159,7 @@ open_queues(Consumer *consumer, ConsumerError *error)
 }
 
 Consumer *
-consumer_open(const ConsumerProperty *properties, int n, const char *topic, int memory_kb, ConsumerError *error)
+consumer_open(const Property *properties, int n, const char *topic, int memory_kb, ConsumerError *error)
 {
 	char detail[256];
 	rd_kafka_conf_t *conf = make_conf(properties, n, memory_kb, error);

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "property.h"
+
 typedef struct Consumer Consumer;
 
 typedef enum ConsumerFault
@@ -30,13 +32,6 @@ typedef struct ConsumerError
 	ConsumerFault fault;
 	char message[384];
 } ConsumerError;
-
-typedef struct ConsumerProperty
-{
-	const char *name;
-	const char *value;
-	bool secret; /* never shown in a message */
-} ConsumerProperty;
 
 typedef enum ConsumerEventKind
 {
@@ -65,7 +60,7 @@ typedef struct ConsumerEvent
  * it fit the installed librdkafka.
  * Returns NULL with *error.
  */
-Consumer *consumer_open(const ConsumerProperty *properties, int n, const char *topic, int memory_kb,
+Consumer *consumer_open(const Property *properties, int n, const char *topic, int memory_kb,
 						ConsumerError *error);
 
 /* Leaves the brokers and frees everything; joins librdkafka's threads. */

@@ -275,17 +275,19 @@ find_rule(const TkExtractor *extractor, const TkValue *type, TkEvent *event)
 	return settle(event, TK_NO_RULE);
 }
 
+/* Without a tenant path, or without a tenant, the tenant is ''. */
 static bool
 read_tenant(TkExtractor *extractor, TkEvent *event)
 {
-	TkValue value;
+	TkValue value = {.kind = TK_VALUE_MISSING};
 
-	if (extractor->config->tenant_path < 0)
+	if (extractor->config->tenant_path >= 0)
+		get_value(extractor, extractor->config->tenant_path, &value);
+	if (value.kind == TK_VALUE_MISSING || value.kind == TK_VALUE_NULL)
 	{
 		event->tenant = (TkText){"", 0};
 		return true;
 	}
-	get_value(extractor, extractor->config->tenant_path, &value);
 	return take_text(event, &value, TK_MAX_VALUE_BYTES, TK_BAD_TENANT, &event->tenant);
 }
 

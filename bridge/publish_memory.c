@@ -13,8 +13,7 @@
 
 struct PublishMemory
 {
-	MemoryContext parent;
-	MemoryContext context; /* of everything below */
+	MemoryContext context; /* of everything that it holds */
 	HTAB *groups;
 	HTAB *keys;
 	uint32 last_number;
@@ -114,22 +113,29 @@ make_table(MemoryContext context, const char *name, Size key_size, Size entry_si
 PublishMemory *
 publish_memory_create(MemoryContext parent)
 {
-	PublishMemory *memory = MemoryContextAllocZero(parent, sizeof(PublishMemory));
+	MemoryContext context = AllocSetContextCreate(parent, "topk publish memory", ALLOCSET_DEFAULT_SIZES);
+	PublishMemory *memory = MemoryContextAllocZero(context, sizeof(PublishMemory));
 
-	memory->parent = parent;
-	publish_memory_clear(memory);
+	memory->context = context;
+	memory->groups =
+		make_table(memory->context, "topk published groups", sizeof(GroupName), sizeof(GroupNote));
+	memory->keys = make_table(memory->context, "topk published keys", sizeof(uint64), sizeof(KeyNote));
 	return memory;
 }
 
 void
-publish_memory_clear(PublishMemory *memory)
+publish_memory_distrust(PublishMemory *memory)
 {
-	if (memory->context != NULL)
-		MemoryContextDelete(memory->context);
-	memory->context = AllocSetContextCreate(memory->parent, "topk publish memory", ALLOCSET_DEFAULT_SIZES);
-	memory->groups =
-		make_table(memory->context, "topk published groups", sizeof(GroupName), sizeof(GroupNote));
-	memory->keys = make_table(memory->context, "topk published keys", sizeof(uint64), sizeof(KeyNote));
+	HASH_SEQ_STATUS scan;
+	GroupNote *group;
+
+	hash_seq_init(&scan, memory->groups);
+	while ((group = hash_seq_search(&scan)) != NULL)
+	{
+		group->stale = true;
+		for (KeyNote *note = group->keys; note != NULL; note = note->next)
+			note->digest = 0;
+	}
 }
 
 uint32

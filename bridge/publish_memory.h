@@ -28,12 +28,13 @@ typedef struct GroupName
 
 #define GLOBAL_GROUP ((GroupName){-1, 0})
 #define ITEM_GROUP ((GroupName){-2, 0})
+#define INDEX_GROUP ((GroupName){-3, 0}) /* the list of item keys that is kept in Redis */
 
 /* A key as it was last written. */
 typedef struct KeyNote
 {
-	uint64 id; /* of the hash's name */
-	uint64 digest;
+	uint64 id;     /* of the hash's name */
+	uint64 digest; /* 0: unknown contents */
 	int64 expire_at;
 	uint32 reading; /* of its group, that it was last seen in */
 	struct GroupNote *group;
@@ -45,7 +46,7 @@ typedef struct GroupNote
 {
 	GroupName name;
 	bool sent;  /* completely, by this process, at `sent_at`, with the tag `tag` */
-	bool stale; /* Redis has lost a key of it */
+	bool stale; /* Redis may hold something else */
 	int64 tag;
 	int64 sent_at;   /* us since 1970 */
 	int64 expire_at; /* of its keys in Redis, as far as known */
@@ -54,7 +55,9 @@ typedef struct GroupNote
 } GroupNote;
 
 extern PublishMemory *publish_memory_create(MemoryContext parent);
-extern void publish_memory_clear(PublishMemory *memory);
+
+/* Redis may hold something else under all these keys, or nothing. */
+extern void publish_memory_distrust(PublishMemory *memory);
 
 /* A number for a listing or a reading that no earlier one had. */
 extern uint32 publish_memory_next(PublishMemory *memory);

@@ -213,8 +213,7 @@ plan_key(void *arg, const MirrorKey *key)
 	if (note != NULL)
 	{
 		note->reading = due->reading;
-		if (!due->group->stale && note->digest == mirror_digest(key) &&
-			!expiry_has_moved(note->expire_at, key->expire_at))
+		if (note->digest == mirror_digest(key) && !expiry_has_moved(note->expire_at, key->expire_at))
 			return;
 	}
 	if (budget_is_spent(plan))
@@ -245,6 +244,52 @@ plan_retiming(PublishPlan *plan, DueGroup *due, int64 expire_at, bool unread_onl
 	}
 }
 
+/* A field without a value. */
+static void
+add_name(MirrorKey *index, MirrorText *fields, MirrorText name)
+{
+	fields[2 * index->n_fields] = name;
+	fields[2 * index->n_fields + 1] = (MirrorText){"", 0};
+	index->n_fields++;
+}
+
+static size_t
+count_keys(const GroupNote *group)
+{
+	size_t n = 0;
+
+	for (const KeyNote *note = group->keys; note != NULL; note = note->next)
+		n++;
+	return n;
+}
+
+/* Writes the index if there are new items: all that were known, and the new ones. */
+static void
+plan_index(PublishPlan *plan, const DueGroup *items)
+{
+	bool found;
+	GroupNote *group = publish_memory_group(plan->memory, INDEX_GROUP, &found);
+	size_t known = count_keys(items->group);
+	MirrorText *fields =
+		palloc_extended(2 * (known + plan->n_writes + 1) * sizeof(MirrorText), MCXT_ALLOC_HUGE);
+	MirrorKey index = {.hash = plan->index, .fields = fields, .expire_at = MIRROR_NEVER};
+
+	for (const KeyNote *note = items->group->keys; note != NULL; note = note->next)
+		add_name(&index, fields, note->names.hash);
+	for (size_t i = 0; i < plan->n_writes; i++)
+	{
+		const RedisWrite *write = &plan->writes[i];
+
+		if (plan->owners[i] != items)
+			continue;
+		index.expire_at = write->key.expire_at;
+		if (publish_memory_key(plan->memory, write->key.hash) == NULL)
+			add_name(&index, fields, write->key.hash);
+	}
+	if (index.n_fields > known || group->stale)
+		add_write(plan, add_due(plan, DUE_INDEX, group, NULL), REDIS_REPLACE, &index);
+}
+
 static void
 plan_contents(PublishPlan *plan, DueGroup *due)
 {
@@ -255,7 +300,10 @@ plan_contents(PublishPlan *plan, DueGroup *due)
 	else if (due->group->name.window_id == GLOBAL_GROUP.window_id)
 		publish_store_read_global(plan->sink_id, plan_key, &reading);
 	else
+	{
 		publish_store_read_items(plan->sink_id, plan_key, &reading);
+		plan_index(plan, due);
+	}
 	plan_retiming(plan, due, 0, true); /* an item that is no longer among the first has no hash */
 }
 
@@ -272,6 +320,8 @@ plan_group(PublishPlan *plan, DueGroup *due)
 			break;
 		case DUE_REMOVAL:
 			plan_retiming(plan, due, 0, false);
+			break;
+		case DUE_INDEX:
 			break;
 	}
 }
@@ -334,7 +384,10 @@ settle_retimed(PublishPlan *plan, const RedisWrite *write, DueGroup *due)
 	else if (write->outcome == REDIS_DONE)
 		note->expire_at = write->key.expire_at;
 	else
-		due->group->stale = true; /* evicted, or deleted by somebody */
+	{
+		note->digest = 0; /* evicted, or deleted by somebody */
+		due->group->stale = true;
+	}
 }
 
 static bool

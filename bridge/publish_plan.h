@@ -4,6 +4,10 @@
  * publish_plan_read (inside a step) compares what the sink should hold with what the publisher's memory says
  * that it holds; the caller sends plan.writes; publish_plan_settle brings the outcomes into the memory.
  *
+ * Items come and go, and the hash of one that is no longer among the first is removed.  So that a publisher
+ * knows of the hashes that an earlier one has written, Redis keeps an index of them: a hash whose fields are
+ * their names.
+ *
  * Within a budget, in this order: final windows that the sink lacks, newest first; the global lists and the
  * items; open windows that have changed, the longest waiting first; what has gone; expiries that have moved.
  */
@@ -18,7 +22,8 @@ typedef enum DueKind
 {
 	DUE_CONTENTS, /* the group is read, and what differs is written */
 	DUE_EXPIRY,   /* its keys are to expire at another time */
-	DUE_REMOVAL   /* its keys are to go */
+	DUE_REMOVAL,  /* its keys are to go */
+	DUE_INDEX     /* the index, written with the items */
 } DueKind;
 
 typedef struct DueGroup
@@ -40,6 +45,7 @@ typedef struct PublishPlan
 	bool with_open;
 	bool wide_wanted; /* global lists and items have changed ... */
 	bool wide_due;    /* ... and may be read now */
+	MirrorText index; /* name of the list of item keys */
 
 	/* by publish_plan_read */
 	int64 sequence; /* 0: none was drawn, nothing is to be done */

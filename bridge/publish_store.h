@@ -2,8 +2,8 @@
  * publish_store.h - what the publisher reads from and writes to the database.  All of it inside a step
  * (host.h).
  *
- * What a Redis should hold is decided by SQL (sql/bridge_redis.sql); this only carries it.  The current memory
- * context is the caller's again when a function returns.
+ * What a Redis should hold is decided by SQL (sql/bridge_redis.sql); this only carries it.  The current
+ * memory context is the caller's again when a function returns.
  */
 #ifndef TK_PUBLISH_STORE_H
 #define TK_PUBLISH_STORE_H

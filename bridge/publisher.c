@@ -48,7 +48,7 @@ typedef struct Publisher
 	RedisFence fence;
 	char token[64]; /* tells our marker from that of another database */
 	int64 keys;     /* written, that the marker vouches for */
-	bool keys_known;
+	bool begun;     /* has been connected before */
 
 	bool gone;        /* sink or extension */
 	bool reconnect;   /* the configuration has changed */
@@ -59,7 +59,9 @@ typedef struct Publisher
 	int64 next_open;
 	int64 next_wide;
 
-	int failures; /* cycles in a row */
+	bool failing;    /* said so */
+	bool progressed; /* something was written in this cycle */
+	int failures;    /* cycles in a row without progress */
 	bool status_changed;
 	bool published; /* since the status was saved */
 	int64 next_status;
@@ -135,6 +137,34 @@ make_token(Publisher *publisher)
 			 MyDatabaseId, publisher->sink_id);
 }
 
+static char *
+index_name(const Publisher *publisher)
+{
+	return psprintf("topk:marker:%s:items", publisher->name);
+}
+
+/* Learns which item hashes an earlier process has written, not what they hold. */
+static bool
+read_index(Publisher *publisher)
+{
+	bool found;
+	GroupNote *items = publish_memory_group(publisher->memory, ITEM_GROUP, &found);
+	size_t n;
+	const MirrorText *names = redis_client_read_names(publisher->client, index_name(publisher), &n);
+
+	if (names == NULL)
+		return fail_connection(publisher);
+	for (size_t i = 0; i < n; i++)
+	{
+		MirrorKey key = {.hash = names[i]};
+
+		if (names[i].len != 5 || memcmp(names[i].data, "fence", 5) != 0)
+			publish_memory_remember(publisher->memory, items, &key, 0, 0);
+	}
+	publisher->begun = true;
+	return true;
+}
+
 static bool
 connect_redis(Publisher *publisher)
 {
@@ -146,15 +176,14 @@ connect_redis(Publisher *publisher)
 		return false;
 	if (publisher->gone)
 		return true;
-	if (!publisher->keys_known)
+	if (!publisher->begun)
 		publisher->keys = publisher->sink.keys_published;
-	publisher->keys_known = true;
 	publisher->client = redis_client_open(&connecting.config, error);
 	if (publisher->client == NULL)
 		return fail_redis(publisher, ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION, error);
 	publisher->fence.incarnation = publisher->sink.incarnation;
 	publisher->fence.timeline = GetWALInsertionTimeLine();
-	return true;
+	return publisher->begun || read_index(publisher);
 }
 
 /* ---- the marker ---- */
@@ -227,17 +256,20 @@ forget_published(void *arg)
 static bool
 begin_anew(Publisher *publisher)
 {
-	if (publisher->keys > 0)
-		ereport(LOG,
-				errmsg("topk sink \"%s\": Redis does not hold what was published, publishing all of it again",
-					   publisher->name));
 	if (!host_try(forget_published, publisher, &publisher->error))
 		return false;
-	publish_memory_clear(publisher->memory);
+	publish_memory_distrust(publisher->memory);
 	publisher->wide_wanted = true;
 	publisher->next_wide = 0;
 	if (!write_marker(publisher, publisher->keys))
+	{
+		disconnect(publisher); /* another server or incarnation may be configured by the next time */
 		return false;
+	}
+	if (publisher->keys > 0)
+		ereport(LOG,
+				errmsg("topk sink \"%s\": Redis does not hold what is to be published, publishing all of it",
+					   publisher->name));
 	publisher->redis_lost = false;
 	return true;
 }
@@ -302,6 +334,7 @@ write_plan(Publisher *publisher, PublishPlan *plan)
 		return false;
 	publish_plan_settle(plan);
 	publisher->published |= n_written > 0;
+	publisher->progressed = n_written > 0;
 	publisher->more = plan->more;
 	publisher->wide_wanted = plan->wide_wanted && !plan->wide_done;
 	if (plan->wide_done)
@@ -364,7 +397,8 @@ publish(Publisher *publisher)
 						.context = publisher->cycle_context,
 						.sink_id = publisher->sink_id,
 						.now = publisher->now,
-						.with_open = publisher->now >= publisher->next_open,
+						.index = to_text(index_name(publisher)),
+						.with_open = publisher->failing || publisher->now >= publisher->next_open,
 						.wide_wanted = publisher->wide_wanted,
 						.wide_due = publisher->now >= publisher->next_wide}};
 
@@ -385,6 +419,7 @@ run_cycle(Publisher *publisher)
 {
 	publisher->now = host_now();
 	publisher->error.sqlstate = 0;
+	publisher->progressed = false;
 	if (publisher->client == NULL && !connect_redis(publisher))
 		return false;
 	if (publisher->gone)
@@ -404,9 +439,11 @@ note_failure(Publisher *publisher)
 	Saving saving = {publisher, NULL};
 	const char *message = publisher->error.message;
 
-	if (publisher->failures++ == 0)
+	if (!publisher->failing)
 		ereport(WARNING, errcode(publisher->error.sqlstate),
 				errmsg("topk sink \"%s\" cannot be published, trying again: %s", publisher->name, message));
+	publisher->failing = true;
+	publisher->failures = publisher->progressed ? 1 : publisher->failures + 1;
 	publisher->status_changed = true;
 	if (publisher->saved_message != NULL && strcmp(publisher->saved_message, message) == 0)
 		return;
@@ -420,8 +457,9 @@ note_failure(Publisher *publisher)
 static void
 note_success(Publisher *publisher)
 {
-	if (publisher->failures > 0)
+	if (publisher->failing)
 		ereport(LOG, errmsg("topk sink \"%s\" is published again", publisher->name));
+	publisher->failing = false;
 	publisher->failures = 0;
 	if (publisher->saved_message != NULL)
 		pfree(publisher->saved_message);

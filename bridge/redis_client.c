@@ -50,6 +50,8 @@ struct RedisClient
 	char sha[64];
 	bool script_lost; /* an answer said so */
 	Command command;
+	redisReply *held; /* what `names` points into */
+	MirrorText *names;
 	char error[REDIS_CLIENT_ERROR_LEN];
 };
 
@@ -236,8 +238,8 @@ connect_to(RedisClient *client, const RedisClientConfig *config)
 	if (config->tls)
 	{
 		snprintf(client->error, sizeof(client->error),
-				 "TLS is not supported by this build (hiredis %d.%d): set the server option tls to off", HIREDIS_MAJOR,
-				 HIREDIS_MINOR);
+				 "TLS is not supported by this build (hiredis %d.%d): set the server option tls to off",
+				 HIREDIS_MAJOR, HIREDIS_MINOR);
 		return false;
 	}
 	client->timeout = config->connect_timeout;
@@ -276,6 +278,15 @@ redis_client_open(const RedisClientConfig *config, char error[REDIS_CLIENT_ERROR
 	return NULL;
 }
 
+static void
+release_names(RedisClient *client)
+{
+	freeReplyObject(client->held);
+	free(client->names);
+	client->held = NULL;
+	client->names = NULL;
+}
+
 void
 redis_client_close(RedisClient *client)
 {
@@ -284,6 +295,7 @@ redis_client_close(RedisClient *client)
 	if (client->redis != NULL)
 		redisFree(client->redis);
 	free_command(&client->command);
+	release_names(client);
 	free(client);
 }
 
@@ -348,12 +360,16 @@ static void
 note_key_error(RedisClient *client, const RedisWrite *write, const char *what, const char *why)
 {
 	char text[REDIS_CLIENT_ERROR_LEN];
+	char *where;
 
 	if (client->error[0] != '\0')
 		return;
 	snprintf(text, sizeof(text), "%s key \"%.*s\"", what,
 			 (int) (write->key.hash.len < 100 ? write->key.hash.len : 100), write->key.hash.data);
 	set_error(client, text, why);
+	where = strstr(client->error, " script: "); /* where in the script: nothing for the user */
+	if (where != NULL)
+		*where = '\0';
 }
 
 static RedisOutcome
@@ -477,4 +493,47 @@ redis_client_read(RedisClient *client, const char *key, RedisField *fields, size
 		fail_reply(client, what, reply);
 	freeReplyObject(reply);
 	return ok;
+}
+
+/* Takes a list of names over from an answer. */
+static bool
+hold_names(RedisClient *client, redisReply *reply)
+{
+	size_t n = reply->elements;
+
+	client->held = reply;
+	client->names = malloc((n + 1) * sizeof(*client->names));
+	if (client->names == NULL)
+		return fail_connection(client, "could not read");
+	for (size_t i = 0; i < n; i++)
+		client->names[i] = (MirrorText){reply->element[i]->str, reply->element[i]->len};
+	return true;
+}
+
+const MirrorText *
+redis_client_read_names(RedisClient *client, const char *key, size_t *n)
+{
+	const char *what = "could not read";
+	redisReply *reply;
+
+	client->error[0] = '\0';
+	release_names(client);
+	if (!begin_command(&client->command, FIXED_ARGS))
+	{
+		fail_connection(client, what);
+		return NULL;
+	}
+	add_text(&client->command, "HKEYS");
+	add_text(&client->command, key);
+	reply = run_command(client, what);
+	if (reply == NULL)
+		return NULL;
+	if (reply->type != REDIS_REPLY_ARRAY)
+	{
+		fail_reply(client, what, reply);
+		freeReplyObject(reply);
+		return NULL;
+	}
+	*n = reply->elements;
+	return hold_names(client, reply) ? client->names : NULL;
 }

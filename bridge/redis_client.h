@@ -26,8 +26,8 @@ typedef struct RedisClientConfig
 	const char *username; /* NULL: the default user */
 	const char *password; /* NULL: none */
 	bool tls;
-	int connect_timeout;  /* ms */
-	int command_timeout;  /* ms that one read or write may take */
+	int connect_timeout; /* ms */
+	int command_timeout; /* ms that one read or write may take */
 } RedisClientConfig;
 
 /* Orders writers: compared from left to right.  Each below 2^53. */
@@ -85,6 +85,12 @@ bool redis_client_write(RedisClient *client, const RedisFence *fence, int64_t no
 
 /* Reads fields of a hash; none is found if the hash does not exist.  False: as above, or Redis said no. */
 bool redis_client_read(RedisClient *client, const char *key, RedisField *fields, size_t n);
+
+/*
+ * The names of all fields of a hash, none if there is no such hash; *n of them.  They live until the client's
+ * next reading of names.  NULL: as false above.
+ */
+const MirrorText *redis_client_read_names(RedisClient *client, const char *key, size_t *n);
 
 /* What went wrong in the last call; "" if nothing did.  Lives as long as the client, until its next call. */
 const char *redis_client_error(const RedisClient *client);

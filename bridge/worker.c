@@ -425,7 +425,7 @@ seal(Worker *worker, bool everything, int64 now)
 	pfree(clocks);
 	worker->watermark = Max(worker->watermark, watermark);
 	if (everything)
-		return tk_pane_seal(worker->session.panes, PG_INT64_MAX);
+		return tk_pane_seal_all(worker->session.panes);
 	return worker->watermark == TK_NO_TIME ? 0 : tk_pane_seal(worker->session.panes, worker->watermark);
 }
 
@@ -461,27 +461,45 @@ check_log_ends(Worker *worker, int64 now)
 	}
 }
 
+static bool
+short_of_memory(const Worker *worker)
+{
+	return tk_pane_set_bytes(worker->session.panes) / 1024 > (size_t) host_setting("topk.pane_memory");
+}
+
+/* The best end of the log that is known without asking. */
+static void
+note_log_ends(Worker *worker)
+{
+	for (int i = 0; i < worker->session.n_partitions; i++)
+	{
+		StorePartition *p = &worker->session.partitions[i];
+
+		p->log_end = Max(p->log_end, consumer_known_end(worker->consumer, p->partition));
+	}
+}
+
 /* A flush, if it is time for one and there is something to say. */
 static Verdict
 flush_if_due(Worker *worker, int64 now)
 {
-	bool short_of_memory =
-		tk_pane_set_bytes(worker->session.panes) / 1024 > (size_t) host_setting("topk.pane_memory");
+	bool squeezed = short_of_memory(worker);
 	int sealed;
+	Verdict verdict;
 
-	if (now < worker->next_flush && !short_of_memory && worker->intake->letter_bytes < MAX_LETTER_BYTES)
+	if (now < worker->next_flush && !squeezed && worker->intake->letter_bytes < MAX_LETTER_BYTES)
 		return GO_ON;
 	worker->next_flush = now + worker->config->flush_interval;
 	report_logs(worker);
 	check_log_ends(worker, now);
-	for (int i = 0; i < worker->session.n_partitions; i++)
-		worker->session.partitions[i].log_end =
-			Max(worker->session.partitions[i].log_end,
-				consumer_known_end(worker->consumer, worker->session.partitions[i].partition));
-	sealed = seal(worker, short_of_memory, now);
+	note_log_ends(worker);
+	sealed = seal(worker, squeezed, now);
 	if (sealed == 0 && !any_partition_changed(worker) && now - worker->last_flush < HEARTBEAT)
 		return GO_ON;
-	return flush(worker);
+	verdict = flush(worker);
+	if (verdict == GO_ON && squeezed && short_of_memory(worker))
+		return AGAIN; /* the lists alone fill it: only a new session forgets them */
+	return verdict;
 }
 
 /* ---------------------------------------------------------------- reading */

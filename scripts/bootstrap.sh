@@ -154,10 +154,7 @@ install_packages()
 # A Redis of the distribution's that was not there before is not to start with the machine.
 disable_redis()
 {
-    if command -v systemctl >/dev/null
-    then
-        as_root systemctl disable redis-server >/dev/null 2>&1 || true
-    fi
+    as_root update-rc.d redis-server disable >/dev/null 2>&1 || true
 }
 
 main()

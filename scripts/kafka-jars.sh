@@ -23,8 +23,13 @@ fi
 echo "==> fetching Apache Kafka $version from Maven Central (44 MB, once)" >&2
 mkdir -p "$(dirname "$target")"
 new=$(mktemp -d "$target.XXXXXX")
-trap 'rm -rf "$new"' EXIT
-mvn -q -B -Dstyle.color=never -f "$pom" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$new" >&2
+trap 'rm -rf "$new" "$new.log"' EXIT
+if ! mvn -q -B -f "$pom" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$new" >"$new.log" 2>&1
+then
+    cat "$new.log" >&2
+    echo "kafka-jars: Maven could not fetch them" >&2
+    exit 1
+fi
 chmod 755 "$new"
 rm -rf "$target"
 mv "$new" "$target"

@@ -94,11 +94,12 @@ BEGIN
 END
 $$;
 
--- The keys of the global lists, in the same shape.
+-- The keys of the global lists, in the same shape.  The hash is needed even without a template for it: the
+-- publisher's fence is kept there.
 CREATE FUNCTION topk.mirror_global(id integer,
     OUT zset_key text, OUT hash_key text, OUT members text[], OUT scores bigint[], OUT fields text[], OUT expire_at timestamptz)
 RETURNS SETOF record LANGUAGE sql STABLE AS $$
-    SELECT topk.redis_key(k.global_key, VARIADIC v.variables), topk.redis_key(k.global_meta_key, VARIADIC v.variables), i.members, i.scores,
+    SELECT topk.redis_key(k.global_key, VARIADIC v.variables), topk.redis_key(coalesce(k.global_meta_key, k.global_key || ':meta'), VARIADIC v.variables), i.members, i.scores,
            ARRAY['k', cardinality(i.members)::text, 'total', @extschema@.topk_total(g.sketch)::text,
                  'maxError', @extschema@.topk_max_error(g.sketch)::text],
            'infinity'::timestamptz

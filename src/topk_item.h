@@ -45,8 +45,11 @@ TopkKeyFromDatum(TopkKey *key, TkKind kind, Datum item)
 {
 	if (kind == TK_KIND_TEXT)
 	{
-		text	   *string = DatumGetTextPP(item);
+		struct varlena *string = (struct varlena *) DatumGetPointer(item);
 
+		/* DatumGetTextPP, without its call for each row */
+		if (unlikely(VARATT_IS_COMPRESSED(string) || VARATT_IS_EXTERNAL(string)))
+			string = pg_detoast_datum_packed(string);
 		key->data = VARDATA_ANY(string);
 		key->len = VARSIZE_ANY_EXHDR(string);
 		if (unlikely(!TopkDatabaseIsUtf8()))

@@ -37,7 +37,7 @@ struct GenOutput
 	bool failed;
 };
 
-static const char *const default_properties[] = {"log_level=3",
+static const char *const default_properties[] = {"log_level=2",
 												 "compression.codec=lz4",
 												 "acks=all",
 												 "enable.idempotence=true",

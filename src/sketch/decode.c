@@ -5,23 +5,30 @@
  */
 #include "wire.h"
 
-/* Give each entry its key, and check what only keys can show; equal keys are found when they are merged. */
+/*
+ * Give each entry its key and hash, and check what only keys can show; equal keys are found when they are merged.
+ */
 static bool
 read_keys(const TkWire *wire, TkIncoming *in)
 {
 	const uint8_t *key = wire->at;
+	uint64_t	previous = UINT64_MAX;
 	bool		check = wire->summary.kind == TK_KIND_TEXT
 						&& !tk_text_is_plain(wire->at, (size_t) (wire->end - wire->at));
 
 	for (uint32_t i = 0; i < wire->summary.count; i++)
 	{
-		if (check && !tk_text_is_valid(key, in[i].len))
+		uint32_t	len = wire->varying ? in[i].len : (uint32_t) wire->width;
+
+		if (check && !tk_text_is_valid(key, len))
 			return false;
+		if (in[i].excess == previous && tk_bytes_compare(in[i - 1].key, in[i - 1].len, key, len) >= 0)
+			return false;
+		previous = in[i].excess;
 		in[i].key = key;
-		key += in[i].len;
-		if (i > 0 && in[i].excess == in[i - 1].excess
-			&& tk_bytes_compare(in[i - 1].key, in[i - 1].len, in[i].key, in[i].len) >= 0)
-			return false;
+		in[i].len = len;
+		in[i].at = (uint32_t) tk_hash_bytes(key, len);
+		key += len;
 	}
 	return true;
 }
@@ -29,10 +36,7 @@ read_keys(const TkWire *wire, TkIncoming *in)
 static bool
 read_entries(TkWire *wire, TkIncoming *in)
 {
-	uint64_t	width;
-
-	return tk_wire_excess(wire, in) && tk_wire_gaps(wire, in) && tk_wire_lengths(wire, in, &width)
-		   && read_keys(wire, in);
+	return tk_wire_excess(wire, in) && tk_wire_gaps(wire, in) && tk_wire_lengths(wire, in) && read_keys(wire, in);
 }
 
 /*

@@ -102,11 +102,11 @@ place_entries(TkSketch *dst, TkIncoming *in, uint32_t count, uint8_t *seen)
 }
 
 static void
-add_entries(TkSketch *dst, const TkIncoming *in, uint32_t count)
+add_entries(TkSketch *dst, const TkIncoming *in, uint32_t count, bool with_gaps)
 {
 	for (uint32_t i = 0; i < count; i++)
 		dst->entries[in[i].at].excess += in[i].excess;
-	for (uint32_t i = 0; i < count && dst->gaps != NULL; i++)
+	for (uint32_t i = 0; i < count && with_gaps; i++)
 		dst->gaps[in[i].at] += in[i].gap;
 }
 
@@ -167,7 +167,7 @@ merge_entries(TkSketch *dst, const TkSummary *src, const TkSketch *source, TkInc
 	if (status == TK_OK)
 	{
 		merge_filters(dst, src, source);
-		add_entries(dst, in, src->count);
+		add_entries(dst, in, src->count, src->max_error > 0);
 		finish_merge(dst, src, &merge);
 	}
 	tk_release(&dst->alloc, merge.scratch);
@@ -178,8 +178,6 @@ merge_entries(TkSketch *dst, const TkSummary *src, const TkSketch *source, TkInc
 TkStatus
 tk_merge_incoming(TkSketch *dst, const TkSummary *src, TkIncoming *in, uint64_t key_bytes)
 {
-	for (uint32_t i = 0; i < src->count; i++)
-		in[i].at = (uint32_t) tk_hash_bytes(in[i].key, in[i].len);
 	return merge_entries(dst, src, NULL, in, key_bytes);
 }
 

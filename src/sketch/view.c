@@ -21,10 +21,11 @@ tk_view_open(const void *bytes, size_t len, TkView *view)
 	view->gaps = wire.summary.max_error > 0 ? wire.at : NULL;
 	if (!tk_wire_gaps(&wire, NULL))
 		return TK_CORRUPT;
-	view->varying = wire.summary.kind == TK_KIND_TEXT && !wire.one_length;
 	view->lengths = wire.at;
-	if (!tk_wire_lengths(&wire, NULL, &view->key_width))
+	if (!tk_wire_lengths(&wire, NULL))
 		return TK_CORRUPT;
+	view->varying = wire.varying;
+	view->key_width = wire.width;
 	view->keys = wire.at;
 	return TK_OK;
 }

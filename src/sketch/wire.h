@@ -44,7 +44,9 @@ typedef struct TkWire
 	const uint8_t *end;
 	uint64_t	room;			/* n - (m+1) theta: the most that the excesses may add up to */
 	uint64_t	excess_sum;
-	bool		one_length;
+	bool		one_length;		/* the flag */
+	bool		varying;		/* each key has a length of its own in the length column; else all have `width` */
+	uint64_t	width;
 } TkWire;
 
 #if defined(__GNUC__)
@@ -69,28 +71,29 @@ static inline bool
 tk_wire_excess(TkWire *wire, TkIncoming *in)
 {
 	const uint8_t *at = wire->at;
-	uint64_t	excess = wire->room;
-	uint64_t	sum = 0;
+	uint32_t	count = wire->summary.count;
+	uint64_t	room = wire->room;
+	uint64_t	excess = 0;
 
-	for (uint32_t i = 0; i < wire->summary.count; i++)
+	for (uint32_t i = 0; i < count; i++)
 	{
 		uint64_t	value;
 
 		at = tk_varint_get(at, wire->end, &value);
-		if (at == NULL || value > excess)
+		if (at == NULL || (i > 0 && value > excess))
 			return false;
 		excess = i == 0 ? value : excess - value;
-		if (excess > wire->room - sum)
+		if (excess > room)
 			return false;
-		sum += excess;
+		room -= excess;
 		if (in != NULL)
 			in[i].excess = excess;
 	}
 	wire->at = at;
-	wire->excess_sum = sum;
+	wire->excess_sum = wire->room - room;
 	if (wire->summary.max_error > 0)
 		return true;
-	return sum == wire->summary.total && (wire->summary.count == 0 || excess > 0);
+	return room == 0 && (count == 0 || excess > 0);
 }
 
 static inline bool
@@ -98,14 +101,16 @@ tk_wire_gaps(TkWire *wire, TkIncoming *in)
 {
 	const uint8_t *at = wire->at;
 	uint64_t	room = wire->summary.total - wire->excess_sum;
+	uint64_t	theta = wire->summary.max_error;
 
+	if (theta == 0)
+		return true;
 	for (uint32_t i = 0; i < wire->summary.count; i++)
 	{
-		uint64_t	gap = 0;
+		uint64_t	gap;
 
-		if (wire->summary.max_error > 0)
-			at = tk_varint_get(at, wire->end, &gap);
-		if (at == NULL || gap > wire->summary.max_error || gap > room)
+		at = tk_varint_get(at, wire->end, &gap);
+		if (at == NULL || gap > theta || gap > room)
 			return false;
 		room -= gap;
 		if (in != NULL)
@@ -115,9 +120,12 @@ tk_wire_gaps(TkWire *wire, TkIncoming *in)
 	return true;
 }
 
-/* Lengths; *width is the one length of all, or unchanged. `wire->at` ends at the keys, which end at the end. */
+/*
+ * The lengths: either one for all, which goes to wire->width and nowhere else, or one for each. Afterwards
+ * wire->at is at the keys, which end at the end.
+ */
 static inline bool
-tk_wire_lengths(TkWire *wire, TkIncoming *in, uint64_t *width)
+tk_wire_lengths(TkWire *wire, TkIncoming *in)
 {
 	const uint8_t *at = wire->at;
 	uint32_t	count = wire->summary.count;
@@ -125,15 +133,14 @@ tk_wire_lengths(TkWire *wire, TkIncoming *in, uint64_t *width)
 	uint64_t	first = 0;
 	uint64_t	sum = 0;
 	bool		differ = false;
-	bool		one = length > 0 || wire->one_length;
 
-	if (wire->one_length)
-		at = tk_varint_get(at, wire->end, &length);
-	for (uint32_t i = 0; i < count && at != NULL; i++)
+	wire->varying = length == 0 && !wire->one_length;
+	if (wire->one_length && (at = tk_varint_get(at, wire->end, &length)) == NULL)
+		return false;
+	for (uint32_t i = 0; i < count && wire->varying; i++)
 	{
-		if (!one)
-			at = tk_varint_get(at, wire->end, &length);
-		if (length > TK_MAX_KEY_BYTES)
+		at = tk_varint_get(at, wire->end, &length);
+		if (at == NULL || length > TK_MAX_KEY_BYTES)
 			return false;
 		first = i == 0 ? length : first;
 		differ |= length != first;
@@ -142,9 +149,10 @@ tk_wire_lengths(TkWire *wire, TkIncoming *in, uint64_t *width)
 			in[i].len = (uint32_t) length;
 	}
 	wire->at = at;
-	if (one)
-		*width = length;
-	return at != NULL && sum == (uint64_t) (wire->end - at) && (one || differ || count == 0);
+	wire->width = length;
+	if (!wire->varying)
+		sum = length <= TK_MAX_KEY_BYTES ? count * length : UINT64_MAX;
+	return sum == (uint64_t) (wire->end - at) && (differ || !wire->varying || count == 0);
 }
 
 #endif							/* TK_WIRE_H */

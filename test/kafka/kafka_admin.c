@@ -11,6 +11,7 @@
  */
 #include <librdkafka/rdkafka.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,8 @@
 
 #define TIMEOUT_MS 30000
 #define ERROR_SIZE 512
+#define RETRY_US 20000
+#define UNKNOWN_TRIES 100 /* two seconds */
 
 static const char usage_text[] =
 	"Usage: kafka_admin BROKERS COMMAND\n"
@@ -76,14 +79,32 @@ metadata_of(rd_kafka_t *client, const char *topic, int timeout_ms)
 	return metadata;
 }
 
-static const struct rd_kafka_metadata_topic *
-require_topic(const struct rd_kafka_metadata *metadata, const char *topic)
+static bool
+is_known(const struct rd_kafka_metadata *metadata)
 {
+	return metadata != NULL && metadata->topic_cnt == 1 && !metadata->topics[0].err;
+}
+
+/*
+ * Metadata of a topic that exists; the caller destroys it.  A broker learns of a new topic some time after
+ * the one that made it, so one refusal is not believed.
+ */
+static const struct rd_kafka_metadata *
+require_topic(rd_kafka_t *client, const char *topic)
+{
+	const struct rd_kafka_metadata *metadata = metadata_of(client, topic, TIMEOUT_MS);
+
+	for (int tries = 0; metadata != NULL && !is_known(metadata) && tries < UNKNOWN_TRIES; tries++)
+	{
+		rd_kafka_metadata_destroy(metadata);
+		usleep(RETRY_US);
+		metadata = metadata_of(client, topic, TIMEOUT_MS);
+	}
 	if (metadata == NULL)
 		fail("no answer from the brokers");
-	if (metadata->topic_cnt != 1 || metadata->topics[0].err)
+	if (!is_known(metadata))
 		fail("topic \"%s\": %s", topic, rd_kafka_err2str(metadata->topics[0].err));
-	return &metadata->topics[0];
+	return metadata;
 }
 
 /* ---- requests that brokers carry out ---- */
@@ -140,12 +161,12 @@ require_topic_results(rd_kafka_queue_t *queue, TopicResults results)
 static void
 await_leaders(rd_kafka_t *client, const char *topic, int partitions)
 {
-	for (int tries = 0; tries < TIMEOUT_MS / 20; tries++)
+	for (int tries = 0; tries < TIMEOUT_MS * 1000 / RETRY_US; tries++)
 	{
 		const struct rd_kafka_metadata *metadata = metadata_of(client, topic, 1000);
 		int led = 0;
 
-		if (metadata != NULL && metadata->topic_cnt == 1 && !metadata->topics[0].err)
+		if (is_known(metadata))
 			for (int i = 0; i < metadata->topics[0].partition_cnt; i++)
 				led +=
 					!metadata->topics[0].partitions[i].err && metadata->topics[0].partitions[i].leader >= 0;
@@ -153,7 +174,7 @@ await_leaders(rd_kafka_t *client, const char *topic, int partitions)
 			rd_kafka_metadata_destroy(metadata);
 		if (led >= partitions)
 			return;
-		usleep(20000);
+		usleep(RETRY_US);
 	}
 	fail("topic \"%s\" has no leaders yet", topic);
 }
@@ -179,7 +200,7 @@ command_wait(rd_kafka_t *client, int argc, char **argv)
 		}
 		if (seen >= brokers)
 			return;
-		usleep(50000);
+		usleep(RETRY_US);
 	} while (time(NULL) <= end);
 	fail("%d of %d brokers answer", seen, brokers);
 }
@@ -269,8 +290,8 @@ command_trim(rd_kafka_t *client, int argc, char **argv)
 static void
 command_offsets(rd_kafka_t *client, int argc, char **argv)
 {
-	const struct rd_kafka_metadata *metadata = metadata_of(client, argv[0], TIMEOUT_MS);
-	const struct rd_kafka_metadata_topic *topic = require_topic(metadata, argv[0]);
+	const struct rd_kafka_metadata *metadata = require_topic(client, argv[0]);
+	const struct rd_kafka_metadata_topic *topic = &metadata->topics[0];
 
 	(void) argc;
 	for (int i = 0; i < topic->partition_cnt; i++)
@@ -289,8 +310,8 @@ command_offsets(rd_kafka_t *client, int argc, char **argv)
 static void
 command_leaders(rd_kafka_t *client, int argc, char **argv)
 {
-	const struct rd_kafka_metadata *metadata = metadata_of(client, argv[0], TIMEOUT_MS);
-	const struct rd_kafka_metadata_topic *topic = require_topic(metadata, argv[0]);
+	const struct rd_kafka_metadata *metadata = require_topic(client, argv[0]);
+	const struct rd_kafka_metadata_topic *topic = &metadata->topics[0];
 
 	(void) argc;
 	for (int i = 0; i < topic->partition_cnt; i++)

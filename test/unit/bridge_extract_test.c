@@ -205,7 +205,7 @@ static const Mended steps[] = {
 	{"\"purchase\"", ",\"timestamp\":\"2024-02-29T12:50:00.000001Z\"", "{}", "{}", "0", "{}", "future_time"},
 	{"\"purchase\"", ",\"timestamp\":1709211000000001", "{}", "{}", "0", "{}", "future_time"},
 	{"\"purchase\"", ",\"timestamp\":1709211000000000", "{}", "{}", "0", "{}", "bad_tenant"},
-	{"\"purchase\"", ",\"timestamp\":1709211000", "null", "{}", "0", "{}", "bad_tenant"},
+	{"\"purchase\"", ",\"timestamp\":1709211000", "[]", "{}", "0", "{}", "bad_tenant"},
 	{"\"purchase\"", ",\"timestamp\":1709211000", "LONG", "{}", "0", "{}", "tenant_too_long"},
 	{"\"purchase\"", ",\"timestamp\":1709211000", "\"\\u0000\"", "{}", "0", "{}", "tenant_has_nul"},
 	{"\"purchase\"", ",\"timestamp\":1709211000", "\"t\"", "[]", "0", "{}", "bad_item"},
@@ -264,6 +264,8 @@ check_order(void)
 	}
 	event = extract(&f, "{\"metadata\":{\"eventType\":\"nobody\",\"timestamp\":0},\"tenant\":{}}");
 	tap_ok(event->outcome == TK_NO_RULE, "no_rule comes before the tenant");
+	event = extract(&f, "{\"metadata\":{\"eventType\":\"purchase\",\"timestamp\":0},\"tenant\":null}");
+	tap_ok(event->outcome == TK_NO_ITEM && is_text(&event->tenant, ""), "a null tenant is the tenant ''");
 	event = extract(&f, "{\"metadata\":{\"eventType\":\"purchase\",\"timestamp\":0},\"tenant\":\"t\"}");
 	tap_ok(event->outcome == TK_NO_ITEM, "no_item comes before the weight");
 	event = extract(&f, "{\"metadata\":{\"eventType\":\"nobody\",\"timestamp\":1e12}}");

@@ -62,6 +62,7 @@ typedef struct Heap
 	size_t		calls;
 	size_t		fail_at;
 	bool		fail_on;
+	size_t		largest;		/* larger blocks are refused; 0: no limit */
 } Heap;
 
 #define HEAP_HEADER 16
@@ -74,6 +75,8 @@ heap_alloc(void *arg, size_t size)
 
 	heap->calls++;
 	if (heap->fail_at > 0 && (heap->calls == heap->fail_at || (heap->fail_on && heap->calls > heap->fail_at)))
+		return NULL;
+	if (heap->largest > 0 && size > heap->largest)
 		return NULL;
 	block = malloc(size + HEAP_HEADER);
 	if (block == NULL)

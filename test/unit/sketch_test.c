@@ -3,6 +3,10 @@
  *		Behaviour of the sketch library, one small function for each promise of sketch.h, and one for each mistake
  *		of other libraries that this one must not repeat. Argument: the directory of the version 1 fixtures.
  */
+#define _POSIX_C_SOURCE 200809L
+
+#include <dirent.h>
+
 #include "sketch_support.h"
 
 static Heap heap;
@@ -721,10 +725,132 @@ test_large_capacity(void)
 	tk_sketch_free(copy);
 }
 
+/* ---- bytes that earlier versions have written ---- */
+
+/* "text", "bigint" or "uuid"; else no kind. */
+static TkKind
+kind_by_name(const char *name)
+{
+	for (int kind = TK_KIND_TEXT; kind <= TK_KIND_UUID; kind++)
+		if (strcmp(tk_kind_name((TkKind) kind), name) == 0)
+			return (TkKind) kind;
+	return (TkKind) 0;
+}
+
+/* Hex digits up to the end of the word, in place; returns how many bytes they were. */
+static size_t
+unhex(char *word)
+{
+	size_t		len = 0;
+	unsigned	byte;
+
+	while (sscanf(word + 2 * len, "%2x", &byte) == 1)
+		word[len++] = (char) byte;
+	return len;
+}
+
+/* Read a stored form, which must encode to the same bytes again. */
+static bool
+read_stored(char *hex, TkSketch **s)
+{
+	size_t		len = unhex(hex);
+	size_t		again_len;
+	uint8_t    *again;
+	bool		same;
+
+	if (tk_sketch_decode(&alloc, hex, len, s) != TK_OK)
+		return false;
+	again = encoded(*s, TK_PARTIAL, &again_len);
+	same = again_len == len && memcmp(again, hex, len) == 0;
+	release(again);
+	return same;
+}
+
+/* One line of a fixture; false if it does not agree with the sketch, which the "bytes" or "import" line makes. */
+static bool
+fixture_line(char *line, TkSketch **s, TkItem **items, size_t *count, size_t *at)
+{
+	char		name[16];
+	unsigned long long n[5];
+	int			key_at;
+	TkSummary	summary;
+
+	if (*s == NULL)
+	{
+		bool		made = false;
+
+		if (strncmp(line, "bytes ", 6) == 0)
+			made = read_stored(line + 6, s);
+		else if (strncmp(line, "import ", 7) == 0)
+			made = tk_sketch_from_datasketches(&alloc, TK_KIND_TEXT, 3, line + 7, unhex(line + 7), s) == TK_OK;
+		else
+			return line[0] == '#';
+		return made && tk_sketch_items(*s, &alloc, SIZE_MAX, items, count) == TK_OK;
+	}
+	if (sscanf(line, "summary %15s %llu %llu %llu %llu %llu", name, &n[0], &n[1], &n[2], &n[3], &n[4]) == 6)
+	{
+		tk_sketch_summary(*s, &summary);
+		return summary.kind == kind_by_name(name) && summary.k == n[0] && summary.capacity == n[1]
+			   && summary.total == n[2] && summary.max_error == n[3] && summary.count == n[4];
+	}
+	if (sscanf(line, "item %llu %llu %n", &n[0], &n[1], &key_at) == 2 && *at < *count)
+	{
+		const TkItem *item = &(*items)[(*at)++];
+
+		return item->upper == n[0] && item->lower == n[1] && item->key_len == unhex(line + key_at)
+			   && memcmp(item->key, line + key_at, item->key_len) == 0;
+	}
+	return line[0] == '#';
+}
+
+static bool
+fixture_holds(const char *path)
+{
+	FILE	   *file = fopen(path, "r");
+	static char line[65536];
+	TkSketch   *s = NULL;
+	TkItem	   *items = NULL;
+	size_t		count = 0;
+	size_t		at = 0;
+	bool		holds = file != NULL;
+
+	while (holds && fgets(line, sizeof(line), file) != NULL)
+		holds = fixture_line(line, &s, &items, &count, &at);
+	if (file != NULL)
+		fclose(file);
+	holds = holds && s != NULL && at == count;
+	release(items);
+	tk_sketch_free(s);
+	return holds;
+}
+
+static void
+test_fixtures(const char *directory)
+{
+	DIR		   *dir = opendir(directory);
+	struct dirent *entry;
+	size_t		files = 0;
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL)
+	{
+		char		path[4096];
+
+		if (strstr(entry->d_name, ".hex") == NULL)
+			continue;
+		files++;
+		snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name);
+		ok(fixture_holds(path), "bytes of version 1: %s", entry->d_name);
+	}
+	if (dir != NULL)
+		closedir(dir);
+	ok(files >= 8, "%zu fixtures in %s", files, directory);
+}
+
 int
-main(void)
+main(int argc, char **argv)
 {
 	alloc = heap_allocator(&heap);
+	test_fixtures(argc > 1 ? argv[1] : "test/fixtures/sketch_v1");
 	test_arguments();
 	test_texts();
 	test_bigint_keys();
