@@ -24,7 +24,7 @@ def elapsed(run, query):
 def open_chdb(path):
     from chdb import session
     chdb = session.Session()
-    chdb.query("CREATE TABLE stream (item String) ENGINE = Memory")
+    chdb.query("CREATE OR REPLACE TABLE stream (item String) ENGINE = Memory")
     chdb.query(f"INSERT INTO stream SELECT item FROM file('{path}', TSV, 'item String')")
     return lambda query: chdb.query(query + " SETTINGS max_threads = 1")
 

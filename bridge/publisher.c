@@ -4,16 +4,8 @@
  * Each half second: look at the marker (network), read what should be there (one step), write what differs
  * (network), note what was written (one step).  No transaction is open while it waits for Redis, and no error
  * of Redis or the database ends it: it says so once, and tries again with growing pauses.
- *
- * The marker is a hash in Redis, fenced like all others, that tells how many keys this sink had written.  It
- * is updated after the keys, and before the database learns of them.  So a Redis whose marker is there, is
- * ours, and counts at least what we know of, holds all that topk.publication says; any other one (empty,
- * restored from an older copy, failed over without the last writes, another server) is given everything
- * again.
  */
 #include "postgres.h"
-
-#include <inttypes.h>
 
 #include "access/xlog.h"
 #include "miscadmin.h"
@@ -23,6 +15,7 @@
 #include "utils/memutils.h"
 
 #include "host.h"
+#include "publish_marker.h"
 #include "publish_memory.h"
 #include "publish_plan.h"
 #include "publish_store.h"
@@ -46,9 +39,8 @@ typedef struct Publisher
 	char name[NAMEDATALEN]; /* of the sink, for messages */
 	RedisClient *client;
 	RedisFence fence;
-	char token[64]; /* tells our marker from that of another database */
-	int64 keys;     /* written, that the marker vouches for */
-	bool begun;     /* has been connected before */
+	PublishMarker marker;
+	bool begun; /* has been connected before: the marker is initialized */
 
 	bool gone;        /* sink or extension */
 	bool reconnect;   /* the configuration has changed */
@@ -130,37 +122,15 @@ read_config(void *arg)
 	MemoryContextSwitchTo(old);
 }
 
-static void
-make_token(Publisher *publisher)
-{
-	snprintf(publisher->token, sizeof(publisher->token), "%" PRIx64 "-%u-%d", GetSystemIdentifier(),
-			 MyDatabaseId, publisher->sink_id);
-}
-
-static char *
-index_name(const Publisher *publisher)
-{
-	return psprintf("topk:marker:%s:items", publisher->name);
-}
-
-/* Learns which item hashes an earlier process has written, not what they hold. */
+/* The first connection: learns what an earlier process has left. */
 static bool
-read_index(Publisher *publisher)
+begin(Publisher *publisher)
 {
-	bool found;
-	GroupNote *items = publish_memory_group(publisher->memory, ITEM_GROUP, &found);
-	size_t n;
-	const MirrorText *names = redis_client_read_names(publisher->client, index_name(publisher), &n);
+	const PublishSink *sink = &publisher->sink;
 
-	if (names == NULL)
+	publish_marker_init(&publisher->marker, publisher->sink_id, sink->name, sink->keys_published);
+	if (!publish_marker_read_index(&publisher->marker, publisher->client, publisher->memory))
 		return fail_connection(publisher);
-	for (size_t i = 0; i < n; i++)
-	{
-		MirrorKey key = {.hash = names[i]};
-
-		if (names[i].len != 5 || memcmp(names[i].data, "fence", 5) != 0)
-			publish_memory_remember(publisher->memory, items, &key, 0, 0);
-	}
 	publisher->begun = true;
 	return true;
 }
@@ -176,66 +146,28 @@ connect_redis(Publisher *publisher)
 		return false;
 	if (publisher->gone)
 		return true;
-	if (!publisher->begun)
-		publisher->keys = publisher->sink.keys_published;
 	publisher->client = redis_client_open(&connecting.config, error);
 	if (publisher->client == NULL)
 		return fail_redis(publisher, ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION, error);
 	publisher->fence.incarnation = publisher->sink.incarnation;
 	publisher->fence.timeline = GetWALInsertionTimeLine();
-	return publisher->begun || read_index(publisher);
+	return publisher->begun || begin(publisher);
 }
 
 /* ---- the marker ---- */
 
-static char *
-marker_name(const Publisher *publisher)
-{
-	return psprintf("topk:marker:%s", publisher->name);
-}
-
-static MirrorText
-to_text(const char *string)
-{
-	return (MirrorText){string, strlen(string)};
-}
-
-/* Sets publisher->redis_lost if this is not the Redis that we know of. */
-static bool
-check_marker(Publisher *publisher)
-{
-	RedisField fields[] = {{.name = "incarnation"}, {.name = "token"}, {.name = "keys"}};
-
-	if (!redis_client_read(publisher->client, marker_name(publisher), fields, lengthof(fields)))
-		return fail_connection(publisher);
-	if (!fields[0].found || strtoll(fields[0].value, NULL, 10) != publisher->fence.incarnation ||
-		!fields[1].found || strcmp(fields[1].value, publisher->token) != 0 || !fields[2].found ||
-		strtoll(fields[2].value, NULL, 10) < publisher->keys)
-		publisher->redis_lost = true;
-	return true;
-}
-
-/* Lets the marker vouch for `keys` written keys. */
+/* Lets the marker vouch for `keys` keys.  If a newer publisher holds it, this one goes no further. */
 static bool
 write_marker(Publisher *publisher, int64 keys)
 {
-	MirrorText fields[] = {
-		to_text("incarnation"), to_text(psprintf(INT64_FORMAT, publisher->fence.incarnation)),
-		to_text("token"),       to_text(publisher->token),
-		to_text("keys"),        to_text(psprintf(INT64_FORMAT, keys))};
-	RedisWrite write = {.action = REDIS_REPLACE,
-						.key = {.hash = to_text(marker_name(publisher)),
-								.n_fields = 3,
-								.fields = fields,
-								.expire_at = MIRROR_NEVER},
-						.stamp = "lastUpdated"};
+	RedisOutcome outcome =
+		publish_marker_write(&publisher->marker, publisher->client, &publisher->fence, publisher->now, keys);
 
-	if (!redis_client_write(publisher->client, &publisher->fence, publisher->now, &write, 1))
+	if (outcome == REDIS_NOT_SENT)
 		return fail_connection(publisher);
-	if (write.outcome != REDIS_DONE)
+	if (outcome != REDIS_DONE)
 		return fail_redis(publisher, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 						  redis_client_error(publisher->client));
-	publisher->keys = keys;
 	return true;
 }
 
@@ -261,12 +193,12 @@ begin_anew(Publisher *publisher)
 	publish_memory_distrust(publisher->memory);
 	publisher->wide_wanted = true;
 	publisher->next_wide = 0;
-	if (!write_marker(publisher, publisher->keys))
+	if (!write_marker(publisher, publisher->marker.keys))
 	{
 		disconnect(publisher); /* another server or incarnation may be configured by the next time */
 		return false;
 	}
-	if (publisher->keys > 0)
+	if (publisher->marker.keys > 0)
 		ereport(LOG,
 				errmsg("topk sink \"%s\": Redis does not hold what is to be published, publishing all of it",
 					   publisher->name));
@@ -330,7 +262,7 @@ write_plan(Publisher *publisher, PublishPlan *plan)
 	if (!send_plan(publisher, plan))
 		return false;
 	n_written = publish_plan_count_written(plan);
-	if (n_written > 0 && !write_marker(publisher, publisher->keys + n_written))
+	if (n_written > 0 && !write_marker(publisher, publisher->marker.keys + n_written))
 		return false;
 	publish_plan_settle(plan);
 	publisher->published |= n_written > 0;
@@ -359,7 +291,8 @@ save(void *arg)
 	bool failing = publisher->error.sqlstate != 0;
 	PublishStatus status = {.state = failing ? "retrying" : "running",
 							.error = failing ? publisher->error.message : NULL,
-							.keys_published = publisher->keys,
+							.keys_published =
+								publisher->begun ? publisher->marker.keys : publisher->sink.keys_published,
 							.published = publisher->published};
 
 	if (saving->plan != NULL && saving->plan->n_finals > 0)
@@ -397,7 +330,7 @@ publish(Publisher *publisher)
 						.context = publisher->cycle_context,
 						.sink_id = publisher->sink_id,
 						.now = publisher->now,
-						.index = to_text(index_name(publisher)),
+						.index = {publisher->marker.index, strlen(publisher->marker.index)},
 						.with_open = publisher->failing || publisher->now >= publisher->next_open,
 						.wide_wanted = publisher->wide_wanted,
 						.wide_due = publisher->now >= publisher->next_wide}};
@@ -417,6 +350,8 @@ publish(Publisher *publisher)
 static bool
 run_cycle(Publisher *publisher)
 {
+	bool trusted;
+
 	publisher->now = host_now();
 	publisher->error.sqlstate = 0;
 	publisher->progressed = false;
@@ -424,8 +359,9 @@ run_cycle(Publisher *publisher)
 		return false;
 	if (publisher->gone)
 		return true;
-	if (!check_marker(publisher))
-		return false;
+	if (!publish_marker_check(&publisher->marker, publisher->client, publisher->fence.incarnation, &trusted))
+		return fail_connection(publisher);
+	publisher->redis_lost |= !trusted;
 	if (publisher->redis_lost && !begin_anew(publisher))
 		return false;
 	return publish(publisher);
@@ -486,7 +422,6 @@ make_publisher(int32 sink_id)
 	publisher->memory = publish_memory_create(TopMemoryContext);
 	publisher->wide_wanted = true;
 	publisher->status_changed = true;
-	make_token(publisher);
 	return publisher;
 }
 

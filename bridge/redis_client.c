@@ -5,8 +5,6 @@
  * read: hiredis moves the rest of its buffer after each partial send, so the buffer is kept small.  Redis
  * forgets scripts when it restarts or is told to; a call that it does not know is sent again after loading
  * the script.
- *
- * Memory: a command is built in two arrays of the client, which grow to the largest command and stay.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -18,6 +16,7 @@
 #include <hiredis/hiredis.h>
 
 #include "redis_client.h"
+#include "redis_command.h"
 #include "redis_script.h"
 
 /* Sent before their answers are awaited. */
@@ -26,22 +25,6 @@
 /* Arguments of a write beside its fields and members: EVALSHA, sha, count, 2 keys, 6 numbers, a stamp and its
  * time. */
 #define FIXED_ARGS 13
-
-/* Room for a 64-bit number in text. */
-#define NUMBER_LEN 24
-
-/* One command under construction.  Both arrays have room for the whole command before the first argument
- * comes. */
-typedef struct Command
-{
-	const char **args;
-	size_t *lens;
-	char (*numbers)[NUMBER_LEN];
-	size_t room;
-	size_t n;
-	size_t n_numbers;
-	size_t bytes;
-} Command;
 
 struct RedisClient
 {
@@ -94,56 +77,6 @@ fail_reply(RedisClient *client, const char *what, const redisReply *reply)
 }
 
 /* ---- commands ---- */
-
-static void
-free_command(Command *command)
-{
-	free(command->args);
-	free(command->lens);
-	free(command->numbers);
-}
-
-/* Begins a command of at most `room` arguments. */
-static bool
-begin_command(Command *command, size_t room)
-{
-	if (room > command->room)
-	{
-		free_command(command);
-		command->args = malloc(room * sizeof(*command->args));
-		command->lens = malloc(room * sizeof(*command->lens));
-		command->numbers = malloc(room * sizeof(*command->numbers));
-		command->room = 0;
-		if (command->args == NULL || command->lens == NULL || command->numbers == NULL)
-			return false;
-		command->room = room;
-	}
-	command->n = command->n_numbers = command->bytes = 0;
-	return true;
-}
-
-static void
-add_bytes(Command *command, const char *data, size_t len)
-{
-	command->args[command->n] = data;
-	command->lens[command->n++] = len;
-	command->bytes += len + 16; /* the protocol's own bytes */
-}
-
-static void
-add_text(Command *command, const char *text)
-{
-	add_bytes(command, text, strlen(text));
-}
-
-static void
-add_number(Command *command, int64_t number)
-{
-	char *text = command->numbers[command->n_numbers++];
-
-	snprintf(text, NUMBER_LEN, "%" PRId64, number);
-	add_text(command, text);
-}
 
 /* Sends the command and waits for its answer, which the caller frees; NULL: the connection failed. */
 static redisReply *

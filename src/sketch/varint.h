@@ -64,4 +64,17 @@ tk_varint_get(const uint8_t *at, const uint8_t *end, uint64_t *value)
 	return tk_varint_get_long(at, end, value);
 }
 
+/*
+ * Are the next eight numbers one byte each? Then *word holds them, the first one lowest. Long runs of small numbers
+ * are what most columns are.
+ */
+static inline bool
+tk_varint_eight(const uint8_t *at, const uint8_t *end, uint64_t *word)
+{
+	if (end - at < 8)
+		return false;
+	*word = tk_load64(at);
+	return (*word & UINT64_C(0x8080808080808080)) == 0;
+}
+
 #endif							/* TK_VARINT_H */

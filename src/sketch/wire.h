@@ -75,19 +75,33 @@ tk_wire_excess(TkWire *wire, TkIncoming *in)
 	uint64_t	room = wire->room;
 	uint64_t	excess = 0;
 
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count;)
 	{
 		uint64_t	value;
+		uint32_t	run = 1;
 
-		at = tk_varint_get(at, wire->end, &value);
-		if (at == NULL || (i > 0 && value > excess))
+		if (i > 0 && i + 8 <= count && tk_varint_eight(at, wire->end, &value))
+		{
+			run = 8;
+			at += 8;
+		}
+		else
+			at = tk_varint_get(at, wire->end, &value);
+		if (at == NULL)
 			return false;
-		excess = i == 0 ? value : excess - value;
-		if (excess > room)
-			return false;
-		room -= excess;
-		if (in != NULL)
-			in[i].excess = excess;
+		for (uint32_t stop = i + run; i < stop; i++, value >>= 8)
+		{
+			uint64_t	step = run == 1 ? value : value & 0x7F;
+
+			if (i > 0 && step > excess)
+				return false;
+			excess = i == 0 ? step : excess - step;
+			if (excess > room)
+				return false;
+			room -= excess;
+			if (in != NULL)
+				in[i].excess = excess;
+		}
 	}
 	wire->at = at;
 	wire->excess_sum = wire->room - room;
