@@ -6,11 +6,11 @@
  *
  * Usage: sketch_bench [updates (10,000,000)] [capacity (300)] [rounds (3)]
  *
- * For each stream: nanoseconds per update with hashing, over items of 16 bytes read in sequence, the best of the
- * rounds; the floors measured on the same items beside it (reading them; hashing; hashing and one probe of a table
- * as large as the sketch's); recall of the true top 100 (found: an item of the list whose true count is at least
- * the 100th) and theta of the finished sketch. Then merging, encoding and decoding of 1440 panes of the Zipf 1.0
- * stream.
+ * For each stream: nanoseconds per update with hashing, over items of 16 bytes read in sequence, the best of
+ *the rounds; the floors measured on the same items beside it (reading them; hashing; hashing and one probe of
+ *a table as large as the sketch's); recall of the true top 100 (found: an item of the list whose true count
+ *is at least the 100th) and theta of the finished sketch. Then merging, encoding and decoding of 1440 panes
+ *of the Zipf 1.0 stream.
  */
 #include <math.h>
 #include <stdint.h>
@@ -30,13 +30,13 @@
 typedef struct Stream
 {
 	const char *name;
-	double		skew;			/* of a Zipf stream; 0: made by `id` */
-	uint64_t	(*id)(uint64_t i, uint64_t n);
+	double skew; /* of a Zipf stream; 0: made by `id` */
+	uint64_t (*id)(uint64_t i, uint64_t n);
 } Stream;
 
 static uint64_t updates = 10000000;
 static uint32_t capacity = 300;
-static int	rounds = 3;
+static int rounds = 3;
 static uint64_t random_state = 42;
 static volatile uint64_t sink;
 
@@ -133,18 +133,18 @@ flood_then_heavy(uint64_t i, uint64_t n)
 /* Walker's alias method: one table look-up for a draw. */
 typedef struct Alias
 {
-	double		keep;
-	uint32_t	other;
+	double keep;
+	uint32_t other;
 } Alias;
 
 static Alias *
 make_alias(double skew)
 {
-	Alias	   *table = need(calloc(DISTINCT, sizeof(*table)));
-	uint32_t   *order = need(calloc(DISTINCT, sizeof(*order)));
-	double		sum = 0;
-	uint32_t	small = 0;
-	uint32_t	large = DISTINCT;
+	Alias *table = need(calloc(DISTINCT, sizeof(*table)));
+	uint32_t *order = need(calloc(DISTINCT, sizeof(*order)));
+	double sum = 0;
+	uint32_t small = 0;
+	uint32_t large = DISTINCT;
 
 	for (uint32_t i = 0; i < DISTINCT; i++)
 		sum += pow(i + 1, -skew);
@@ -155,7 +155,7 @@ make_alias(double skew)
 	}
 	for (uint32_t at = 0; at < small && large < DISTINCT; at++)
 	{
-		uint32_t	from = order[large];
+		uint32_t from = order[large];
 
 		table[order[at]].other = from;
 		table[from].keep -= 1 - table[order[at]].keep;
@@ -172,8 +172,8 @@ make_alias(double skew)
 static int
 descending(const void *a, const void *b)
 {
-	uint32_t	x = *(const uint32_t *) a;
-	uint32_t	y = *(const uint32_t *) b;
+	uint32_t x = *(const uint32_t *) a;
+	uint32_t y = *(const uint32_t *) b;
 
 	return (x < y) - (x > y);
 }
@@ -181,12 +181,12 @@ descending(const void *a, const void *b)
 static void
 fill_ids(const Stream *stream, uint32_t *ids)
 {
-	Alias	   *alias = stream->skew > 0 ? make_alias(stream->skew) : NULL;
-	bool		sorted = strcmp(stream->name, "sorted, Zipf 1.0") == 0;
+	Alias *alias = stream->skew > 0 ? make_alias(stream->skew) : NULL;
+	bool sorted = strcmp(stream->name, "sorted, Zipf 1.0") == 0;
 
 	for (uint64_t i = 0; i < updates; i++)
 	{
-		uint64_t	draw;
+		uint64_t draw;
 
 		if (alias == NULL)
 		{
@@ -207,7 +207,7 @@ fill_ids(const Stream *stream, uint32_t *ids)
 static void
 write_item(uint32_t id, uint8_t *item)
 {
-	uint64_t	bits = mix(id + UINT64_C(0x1234567));
+	uint64_t bits = mix(id + UINT64_C(0x1234567));
 
 	for (int at = 0; at < ITEM_BYTES; at++, bits >>= 4)
 		item[at] = (uint8_t) "0123456789abcdef"[bits & 15];
@@ -218,12 +218,12 @@ write_item(uint32_t id, uint8_t *item)
 static double
 time_reading(const uint8_t *items)
 {
-	double		start = now();
-	uint64_t	sum = 0;
+	double start = now();
+	uint64_t sum = 0;
 
 	for (uint64_t i = 0; i < updates; i++)
 	{
-		uint64_t	words[2];
+		uint64_t words[2];
 
 		memcpy(words, items + i * ITEM_BYTES, sizeof(words));
 		sum += words[0] ^ words[1];
@@ -235,12 +235,12 @@ time_reading(const uint8_t *items)
 static double
 time_hashing(const uint8_t *items, const uint32_t *probe)
 {
-	double		start = now();
-	uint64_t	sum = 0;
+	double start = now();
+	uint64_t sum = 0;
 
 	for (uint64_t i = 0; i < updates; i++)
 	{
-		uint64_t	hash = tk_hash(items + i * ITEM_BYTES, ITEM_BYTES);
+		uint64_t hash = tk_hash(items + i * ITEM_BYTES, ITEM_BYTES);
 
 		sum += hash;
 		if (probe != NULL && probe[hash % FLOOR_SLOTS] == (uint32_t) (hash >> 32))
@@ -255,8 +255,8 @@ time_hashing(const uint8_t *items, const uint32_t *probe)
 static double
 time_updates(const uint8_t *items, TkSketch **out)
 {
-	TkSketch   *s;
-	double		start = now();
+	TkSketch *s;
+	double start = now();
 
 	must(tk_sketch_create(&heap, TK_KIND_TEXT, TOP < capacity ? TOP : capacity, capacity, &s));
 	for (uint64_t i = 0; i < updates; i++)
@@ -275,9 +275,9 @@ count_descending(const void *a, const void *b)
 static uint32_t *
 true_counts(const uint32_t *ids, uint32_t *hundredth)
 {
-	uint64_t	most = updates > DISTINCT ? updates : DISTINCT;
-	uint32_t   *counts = need(calloc(most, sizeof(*counts)));
-	uint32_t   *sorted = need(calloc(most, sizeof(*sorted)));
+	uint64_t most = updates > DISTINCT ? updates : DISTINCT;
+	uint32_t *counts = need(calloc(most, sizeof(*counts)));
+	uint32_t *sorted = need(calloc(most, sizeof(*sorted)));
 
 	for (uint64_t i = 0; i < updates; i++)
 		counts[ids[i]]++;
@@ -292,11 +292,11 @@ true_counts(const uint32_t *ids, uint32_t *hundredth)
 static int
 recall(const TkSketch *s, const uint32_t *counts, uint32_t hundredth, double *error)
 {
-	TkItem	   *items;
-	size_t		listed;
-	int			found = 0;
-	uint64_t	most = updates > DISTINCT ? updates : DISTINCT;
-	uint8_t		item[ITEM_BYTES];
+	TkItem *items;
+	size_t listed;
+	int found = 0;
+	uint64_t most = updates > DISTINCT ? updates : DISTINCT;
+	uint8_t item[ITEM_BYTES];
 
 	must(tk_sketch_items(s, &heap, TOP, &items, &listed));
 	*error = 0;
@@ -321,20 +321,20 @@ recall(const TkSketch *s, const uint32_t *counts, uint32_t hundredth, double *er
 static void
 bench_stream(const Stream *stream, uint32_t *ids, uint8_t *items)
 {
-	uint32_t   *probe = need(calloc(FLOOR_SLOTS, sizeof(*probe)));
-	double		best[4] = {1e9, 1e9, 1e9, 1e9};
-	uint32_t	hundredth;
-	uint32_t   *counts;
-	TkSketch   *s = NULL;
-	double		error;
-	int			found;
+	uint32_t *probe = need(calloc(FLOOR_SLOTS, sizeof(*probe)));
+	double best[4] = {1e9, 1e9, 1e9, 1e9};
+	uint32_t hundredth;
+	uint32_t *counts;
+	TkSketch *s = NULL;
+	double error;
+	int found;
 
 	fill_ids(stream, ids);
 	for (uint64_t i = 0; i < updates; i++)
 		write_item(ids[i], items + i * ITEM_BYTES);
 	for (int round = 0; round < rounds; round++)
 	{
-		double		times[4];
+		double times[4];
 
 		tk_sketch_free(s);
 		times[0] = time_reading(items);
@@ -347,8 +347,8 @@ bench_stream(const Stream *stream, uint32_t *ids, uint8_t *items)
 	counts = true_counts(ids, &hundredth);
 	must(tk_sketch_trim(s));
 	found = recall(s, counts, hundredth, &error);
-	printf("%-18s %7.1f %7.1f %7.1f %7.1f %7.2f %9d %9u %9llu %9llu\n", stream->name, best[0], best[1], best[2], best[3],
-		   best[3] / best[2], found, hundredth, (unsigned long long) tk_sketch_max_error(s),
+	printf("%-18s %7.1f %7.1f %7.1f %7.1f %7.2f %9d %9u %9llu %9llu\n", stream->name, best[0], best[1],
+		   best[2], best[3], best[3] / best[2], found, hundredth, (unsigned long long) tk_sketch_max_error(s),
 		   (unsigned long long) (updates / (capacity + 1)));
 	tk_sketch_free(s);
 	free(counts);
@@ -359,21 +359,21 @@ bench_stream(const Stream *stream, uint32_t *ids, uint8_t *items)
 
 typedef struct Pane
 {
-	void	   *bytes;
-	size_t		len;
+	void *bytes;
+	size_t len;
 } Pane;
 
 static double
 encode_panes(const uint8_t *items, Pane *panes)
 {
-	double		spent = 0;
+	double spent = 0;
 
 	for (uint64_t pane = 0; pane < PANES; pane++)
 	{
-		uint64_t	from = updates * pane / PANES;
-		uint64_t	to = updates * (pane + 1) / PANES;
-		TkSketch   *s;
-		double		start;
+		uint64_t from = updates * pane / PANES;
+		uint64_t to = updates * (pane + 1) / PANES;
+		TkSketch *s;
+		double start;
 
 		must(tk_sketch_create(&heap, TK_KIND_TEXT, TOP, capacity, &s));
 		for (uint64_t i = from; i < to; i++)
@@ -389,11 +389,11 @@ encode_panes(const uint8_t *items, Pane *panes)
 static double
 decode_panes(const Pane *panes)
 {
-	double		start = now();
+	double start = now();
 
 	for (int pane = 0; pane < PANES; pane++)
 	{
-		TkSketch   *s;
+		TkSketch *s;
 
 		must(tk_sketch_decode(&heap, panes[pane].bytes, panes[pane].len, &s));
 		tk_sketch_free(s);
@@ -404,13 +404,13 @@ decode_panes(const Pane *panes)
 static double
 list_panes(const Pane *panes)
 {
-	double		start = now();
+	double start = now();
 
 	for (int pane = 0; pane < PANES; pane++)
 	{
-		TkView		view;
-		TkItem	   *listed;
-		size_t		count;
+		TkView view;
+		TkItem *listed;
+		size_t count;
 
 		must(tk_view_open(panes[pane].bytes, panes[pane].len, &view));
 		must(tk_view_items(&view, &heap, TOP, &listed, &count));
@@ -422,8 +422,8 @@ list_panes(const Pane *panes)
 static double
 merge_panes(const Pane *panes, TkSketch **out)
 {
-	double		start = now();
-	TkSketch   *s;
+	double start = now();
+	TkSketch *s;
 
 	must(tk_sketch_create(&heap, TK_KIND_TEXT, TOP, capacity, &s));
 	for (int pane = 0; pane < PANES; pane++)
@@ -437,14 +437,14 @@ static void
 bench_panes(uint32_t *ids, uint8_t *items)
 {
 	static const Stream zipf = {"Zipf 1.0", 1.0, NULL};
-	Pane	   *panes = need(calloc(PANES, sizeof(*panes)));
-	TkSketch   *merged = NULL;
-	double		best = 1e18;
-	double		encode;
-	double		error;
-	uint32_t	hundredth;
-	uint32_t   *counts;
-	size_t		bytes = 0;
+	Pane *panes = need(calloc(PANES, sizeof(*panes)));
+	TkSketch *merged = NULL;
+	double best = 1e18;
+	double encode;
+	double error;
+	uint32_t hundredth;
+	uint32_t *counts;
+	size_t bytes = 0;
 
 	fill_ids(&zipf, ids);
 	for (uint64_t i = 0; i < updates; i++)
@@ -454,7 +454,7 @@ bench_panes(uint32_t *ids, uint8_t *items)
 		bytes += panes[pane].len;
 	for (int round = 0; round < 3 * rounds; round++)
 	{
-		double		spent;
+		double spent;
 
 		tk_sketch_free(merged);
 		spent = merge_panes(panes, &merged);
@@ -487,8 +487,8 @@ main(int argc, char **argv)
 		{"heavy, then flood", 0, heavy_then_flood},
 		{"flood, then heavy", 0, flood_then_heavy},
 	};
-	uint32_t   *ids;
-	uint8_t    *items;
+	uint32_t *ids;
+	uint8_t *items;
 
 	updates = argc > 1 ? strtoull(argv[1], NULL, 10) : updates;
 	capacity = argc > 2 ? (uint32_t) strtoul(argv[2], NULL, 10) : capacity;
@@ -500,9 +500,10 @@ main(int argc, char **argv)
 	}
 	ids = need(calloc(updates, sizeof(*ids)));
 	items = need(calloc(updates, ITEM_BYTES));
-	printf("%llu updates, capacity %u; ns per update, best of %d\n", (unsigned long long) updates, capacity, rounds);
-	printf("%-18s %7s %7s %7s %7s %7s %9s %9s %9s %9s\n", "stream", "read", "hash", "+probe", "sketch", "ratio", "recall100",
-		   "100th", "theta", "n/(m+1)");
+	printf("%llu updates, capacity %u; ns per update, best of %d\n", (unsigned long long) updates, capacity,
+		   rounds);
+	printf("%-18s %7s %7s %7s %7s %7s %9s %9s %9s %9s\n", "stream", "read", "hash", "+probe", "sketch",
+		   "ratio", "recall100", "100th", "theta", "n/(m+1)");
 	for (size_t at = 0; at < sizeof(streams) / sizeof(streams[0]); at++)
 		bench_stream(&streams[at], ids, items);
 	bench_panes(ids, items);

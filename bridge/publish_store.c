@@ -298,7 +298,8 @@ publish_store_save_status(int32 sink_id, const PublishStatus *status)
 		"END "
 		"FROM topk.sink k WHERE k.sink_id = $1 "
 		"ON CONFLICT (sink_id) DO UPDATE SET pid = excluded.pid, state = excluded.state, "
-		"keys_published = excluded.keys_published, last_publish_at = coalesce(excluded.last_publish_at, "
+		"keys_published = greatest(p.keys_published, excluded.keys_published), last_publish_at = "
+		"coalesce(excluded.last_publish_at, "
 		"p.last_publish_at), "
 		"last_error = excluded.last_error, last_error_at = excluded.last_error_at",
 		6,

@@ -292,7 +292,7 @@ save(void *arg)
 	PublishStatus status = {.state = failing ? "retrying" : "running",
 							.error = failing ? publisher->error.message : NULL,
 							.keys_published =
-								publisher->begun ? publisher->marker.keys : publisher->sink.keys_published,
+								publisher->marker.keys, /* 0 at first; the table keeps the higher number */
 							.published = publisher->published};
 
 	if (saving->plan != NULL && saving->plan->n_finals > 0)

@@ -51,7 +51,7 @@ tk_swap64(uint64_t v)
 static inline uint64_t
 tk_load64(const uint8_t *p)
 {
-	uint64_t	v;
+	uint64_t v;
 
 	memcpy(&v, p, sizeof(v));
 	return TK_LITTLE_64(v);
@@ -60,7 +60,7 @@ tk_load64(const uint8_t *p)
 static inline uint32_t
 tk_load32(const uint8_t *p)
 {
-	uint32_t	v;
+	uint32_t v;
 
 	memcpy(&v, p, sizeof(v));
 	return TK_LITTLE_32(v);
@@ -70,7 +70,7 @@ tk_load32(const uint8_t *p)
 static inline uint64_t
 tk_load64_big(const uint8_t *p)
 {
-	uint64_t	v;
+	uint64_t v;
 
 	memcpy(&v, p, sizeof(v));
 	return TK_BIG_64(v);
@@ -82,7 +82,7 @@ tk_bytes_equal(const uint8_t *a, const uint8_t *b, size_t len)
 {
 	if (TK_LIKELY(len >= 8))
 	{
-		uint64_t	difference = tk_load64(a + len - 8) ^ tk_load64(b + len - 8);
+		uint64_t difference = tk_load64(a + len - 8) ^ tk_load64(b + len - 8);
 
 		for (size_t at = 0; at + 8 < len; at += 8)
 			difference |= tk_load64(a + at) ^ tk_load64(b + at);
@@ -97,13 +97,13 @@ tk_bytes_equal(const uint8_t *a, const uint8_t *b, size_t len)
 }
 
 /*
- * Move a key to where it came from or to lower addresses; the two places may overlap. For keys of usual lengths
- * this takes less time than the call of memmove.
+ * Move a key to where it came from or to lower addresses; the two places may overlap. For keys of usual
+ * lengths this takes less time than the call of memmove.
  */
 static inline void
 tk_bytes_move_down(uint8_t *to, const uint8_t *from, size_t len)
 {
-	uint64_t	tail;
+	uint64_t tail;
 
 	if (TK_UNLIKELY(len < 8 || len > 64))
 	{
@@ -115,7 +115,7 @@ tk_bytes_move_down(uint8_t *to, const uint8_t *from, size_t len)
 	memcpy(&tail, from + len - 8, sizeof(tail));
 	for (size_t at = 0; at + 8 < len; at += 8)
 	{
-		uint64_t	word;
+		uint64_t word;
 
 		memcpy(&word, from + at, sizeof(word));
 		memcpy(to + at, &word, sizeof(word));
@@ -127,13 +127,13 @@ tk_bytes_move_down(uint8_t *to, const uint8_t *from, size_t len)
 static inline int
 tk_bytes_compare(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len)
 {
-	size_t		shared = a_len < b_len ? a_len : b_len;
-	int			order = 0;
+	size_t shared = a_len < b_len ? a_len : b_len;
+	int order = 0;
 
 	if (shared >= 8)
 	{
-		uint64_t	x = tk_load64_big(a);
-		uint64_t	y = tk_load64_big(b);
+		uint64_t x = tk_load64_big(a);
+		uint64_t y = tk_load64_big(b);
 
 		if (x != y)
 			return x < y ? -1 : 1;
@@ -151,14 +151,14 @@ tk_fold(uint64_t a, uint64_t b)
 {
 #if defined(__SIZEOF_INT128__)
 	__extension__ typedef unsigned __int128 tk_uint128;
-	tk_uint128	product = (tk_uint128) a * b;
+	tk_uint128 product = (tk_uint128) a * b;
 
 	return (uint64_t) product ^ (uint64_t) (product >> 64);
 #else
-	uint64_t	low = (a & UINT32_MAX) * (b & UINT32_MAX);
-	uint64_t	mid = (a >> 32) * (b & UINT32_MAX) + (low >> 32);
-	uint64_t	mid2 = (a & UINT32_MAX) * (b >> 32) + (mid & UINT32_MAX);
-	uint64_t	high = (a >> 32) * (b >> 32) + (mid >> 32) + (mid2 >> 32);
+	uint64_t low = (a & UINT32_MAX) * (b & UINT32_MAX);
+	uint64_t mid = (a >> 32) * (b & UINT32_MAX) + (low >> 32);
+	uint64_t mid2 = (a & UINT32_MAX) * (b >> 32) + (mid & UINT32_MAX);
+	uint64_t high = (a >> 32) * (b >> 32) + (mid >> 32) + (mid2 >> 32);
 
 	return ((mid2 << 32) | (low & UINT32_MAX)) ^ high;
 #endif
@@ -171,21 +171,21 @@ tk_fold(uint64_t a, uint64_t b)
 
 /*
  * Two words and the length go into two folded products; longer keys first chain 16-byte blocks, the last one
- * overlapping. The seed is fixed: an adversary can cost his victim speed and the filter's benefit, but no hash
- * ever enters a bound.
+ * overlapping. The seed is fixed: an adversary can cost his victim speed and the filter's benefit, but no
+ * hash ever enters a bound.
  */
 static inline uint64_t
 tk_hash_bytes(const uint8_t *key, size_t len)
 {
-	uint64_t	first;
-	uint64_t	last;
-	uint64_t	state = TK_SALT_A;
+	uint64_t first;
+	uint64_t last;
+	uint64_t state = TK_SALT_A;
 
 	if (TK_LIKELY(len >= 8))
 	{
 		while (TK_UNLIKELY(len > 16))
 		{
-			size_t		step = len < 32 ? len - 16 : 16;
+			size_t step = len < 32 ? len - 16 : 16;
 
 			state = tk_fold(state ^ tk_load64(key), TK_SALT_C ^ tk_load64(key + 8)) + len;
 			key += step;
@@ -207,4 +207,4 @@ tk_hash_bytes(const uint8_t *key, size_t len)
 	return tk_fold(tk_fold(first ^ state, last ^ TK_SALT_B) ^ len, TK_SALT_C);
 }
 
-#endif							/* TK_BYTES_H */
+#endif /* TK_BYTES_H */

@@ -1,6 +1,7 @@
 /*
  * datasketches.c
- *		The frequent-items form of Apache DataSketches, for exchange with Spark, Druid, BigQuery and its libraries.
+ *		The frequent-items form of Apache DataSketches, for exchange with Spark, Druid, BigQuery and its
+ *libraries.
  *
  * All little-endian:
  *
@@ -18,8 +19,9 @@
  *		u64 x items	counts					(upper - theta, and lower)
  *		items		strings: u32 length and UTF-8 bytes each; longs: 8 bytes each
  *
- * Their count is our excess, their lower bound is the count (gap 0), their upper bound count + offset. They do not
- * promise (m+1) theta + sum of excess <= n for their map's size, so the capacity is what the numbers allow.
+ * Their count is our excess, their lower bound is the count (gap 0), their upper bound count + offset. They
+ *do not promise (m+1) theta + sum of excess <= n for their map's size, so the capacity is what the numbers
+ *allow.
  */
 #include "internal.h"
 
@@ -41,9 +43,9 @@ typedef struct DsReader
 {
 	const uint8_t *at;
 	const uint8_t *end;
-	TkSummary	summary;
-	uint64_t	key_bytes;
-	uint8_t    *longs;			/* our form of their longs; NULL for strings */
+	TkSummary summary;
+	uint64_t key_bytes;
+	uint8_t *longs; /* our form of their longs; NULL for strings */
 } DsReader;
 
 static size_t
@@ -56,7 +58,7 @@ bytes_left(const DsReader *reader)
 static uint32_t
 map_capacity(unsigned lg)
 {
-	uint64_t	capacity = (UINT64_C(3) << lg) / 4;
+	uint64_t capacity = (UINT64_C(3) << lg) / 4;
 
 	return capacity < TK_MAX_CAPACITY ? (uint32_t) capacity : TK_MAX_CAPACITY;
 }
@@ -86,7 +88,7 @@ static bool
 read_header(DsReader *reader)
 {
 	const uint8_t *at = reader->at;
-	uint64_t	active = tk_load32(at + 8);
+	uint64_t active = tk_load32(at + 8);
 
 	reader->summary.total = tk_load64(at + 16);
 	reader->summary.max_error = tk_load64(at + 24);
@@ -103,12 +105,12 @@ read_header(DsReader *reader)
 static bool
 read_counts(DsReader *reader, TkIncoming *in)
 {
-	TkSummary  *summary = &reader->summary;
-	uint64_t	sum = 0;
+	TkSummary *summary = &reader->summary;
+	uint64_t sum = 0;
 
 	for (uint32_t i = 0; i < summary->count; i++, reader->at += 8)
 	{
-		uint64_t	count = tk_load64(reader->at);
+		uint64_t count = tk_load64(reader->at);
 
 		if (count == 0 || count > summary->total - sum)
 			return false;
@@ -119,7 +121,7 @@ read_counts(DsReader *reader, TkIncoming *in)
 	/* the largest m with (m+1) theta + sum <= n */
 	if (summary->max_error > 0)
 	{
-		uint64_t	most = (summary->total - sum) / summary->max_error;
+		uint64_t most = (summary->total - sum) / summary->max_error;
 
 		if (most < 2)
 			return false;
@@ -135,7 +137,7 @@ read_strings(DsReader *reader, TkIncoming *in)
 {
 	for (uint32_t i = 0; i < reader->summary.count; i++)
 	{
-		uint32_t	len;
+		uint32_t len;
 
 		if (bytes_left(reader) < DS_LENGTH_BYTES)
 			return false;
@@ -159,8 +161,8 @@ read_longs(DsReader *reader, TkIncoming *in)
 		return false;
 	for (uint32_t i = 0; i < reader->summary.count; i++, reader->at += DS_LONG_BYTES)
 	{
-		uint8_t    *key = reader->longs + (size_t) i * DS_LONG_BYTES;
-		uint64_t	bits = tk_load64(reader->at);
+		uint8_t *key = reader->longs + (size_t) i * DS_LONG_BYTES;
+		uint64_t bits = tk_load64(reader->at);
 
 		tk_bigint_key(bits >> 63 ? (int64_t) (bits & INT64_MAX) + INT64_MIN : (int64_t) bits, key);
 		in[i].key = key;
@@ -179,13 +181,14 @@ read_items(DsReader *reader, TkIncoming *in)
 	return reader->longs != NULL ? read_longs(reader, in) : read_strings(reader, in);
 }
 
-/* A sketch of what was read; more entries than the capacity are a working state, purged if they exceed that. */
+/* A sketch of what was read; more entries than the capacity are a working state, purged if they exceed that.
+ */
 static TkStatus
 build_sketch(const TkAllocator *alloc, DsReader *reader, uint32_t k, TkIncoming *in, TkSketch **out)
 {
-	TkSummary  *summary = &reader->summary;
-	TkSketch   *s;
-	TkStatus	status;
+	TkSummary *summary = &reader->summary;
+	TkSketch *s;
+	TkStatus status;
 
 	summary->k = k < summary->capacity ? k : summary->capacity;
 	status = tk_sketch_create(alloc, summary->kind, summary->k, summary->capacity, &s);
@@ -205,8 +208,8 @@ static TkStatus
 import_items(const TkAllocator *alloc, DsReader *reader, uint32_t k, TkSketch **out)
 {
 	TkIncoming *in;
-	TkStatus	status = TK_CORRUPT;
-	size_t		entry = sizeof(TkIncoming) + (reader->summary.kind == TK_KIND_BIGINT ? DS_LONG_BYTES : 0);
+	TkStatus status = TK_CORRUPT;
+	size_t entry = sizeof(TkIncoming) + (reader->summary.kind == TK_KIND_BIGINT ? DS_LONG_BYTES : 0);
 
 	if (!read_header(reader))
 		return TK_CORRUPT;
@@ -226,9 +229,9 @@ TkStatus
 tk_sketch_from_datasketches(const TkAllocator *alloc, TkKind kind, uint32_t k, const void *bytes, size_t len,
 							TkSketch **out)
 {
-	DsReader	reader = {.at = bytes};
-	bool		empty;
-	TkStatus	status;
+	DsReader reader = {.at = bytes};
+	bool empty;
+	TkStatus status;
 
 	*out = NULL;
 	if ((kind != TK_KIND_TEXT && kind != TK_KIND_BIGINT) || k == 0)
@@ -266,7 +269,7 @@ put64(uint8_t *at, uint64_t value)
 static uint8_t
 map_lg(uint32_t items)
 {
-	uint8_t		lg = DS_MIN_LG;
+	uint8_t lg = DS_MIN_LG;
 
 	while ((UINT64_C(3) << lg) / 4 < items)
 		lg++;
@@ -276,7 +279,7 @@ map_lg(uint32_t items)
 static uint8_t *
 put_header(const TkSketch *s, uint32_t items, uint64_t theta, uint8_t *at)
 {
-	bool		empty = s->total == 0;
+	bool empty = s->total == 0;
 
 	*at++ = empty ? DS_EMPTY_LONGS : DS_FULL_LONGS;
 	*at++ = DS_SERIAL_VERSION;
@@ -320,8 +323,8 @@ static TkStatus
 write_export(const TkSketch *s, const TkCut *cut, uint32_t items, const TkAllocator *alloc, size_t headroom,
 			 void **block, size_t *len)
 {
-	uint64_t	bytes = s->total == 0 ? DS_EMPTY_BYTES : DS_HEADER_BYTES;
-	uint8_t    *start;
+	uint64_t bytes = s->total == 0 ? DS_EMPTY_BYTES : DS_HEADER_BYTES;
+	uint8_t *start;
 
 	for (uint32_t i = 0; i < items; i++)
 		bytes += 8 + cut->refs[i].len + (s->kind == TK_KIND_TEXT ? DS_LENGTH_BYTES : 0);
@@ -337,12 +340,13 @@ write_export(const TkSketch *s, const TkCut *cut, uint32_t items, const TkAlloca
 }
 
 TkStatus
-tk_sketch_to_datasketches(const TkSketch *s, const TkAllocator *alloc, size_t headroom, void **block, size_t *len)
+tk_sketch_to_datasketches(const TkSketch *s, const TkAllocator *alloc, size_t headroom, void **block,
+						  size_t *len)
 {
 	const TkAllocator *from = alloc != NULL ? alloc : &s->alloc;
-	TkCut		cut;
-	TkStatus	status;
-	uint32_t	items;
+	TkCut cut;
+	TkStatus status;
+	uint32_t items;
 
 	*block = NULL;
 	if (s->kind != TK_KIND_TEXT && s->kind != TK_KIND_BIGINT)

@@ -1,24 +1,25 @@
 /*
  * decode.c
- *		From stored bytes to entries, and to a sketch. Nothing in the bytes is believed before it is checked; see
- *		wire.h for what is.
+ *		From stored bytes to entries, and to a sketch. Nothing in the bytes is believed before it is checked;
+ *see wire.h for what is.
  */
 #include "wire.h"
 
 /*
- * Give each entry its key and hash, and check what only keys can show; equal keys are found when they are merged.
+ * Give each entry its key and hash, and check what only keys can show; equal keys are found when they are
+ * merged.
  */
 static bool
 read_keys(const TkWire *wire, TkIncoming *in)
 {
 	const uint8_t *key = wire->at;
-	uint64_t	previous = UINT64_MAX;
-	bool		check = wire->summary.kind == TK_KIND_TEXT
-						&& !tk_text_is_plain(wire->at, (size_t) (wire->end - wire->at));
+	uint64_t previous = UINT64_MAX;
+	bool check =
+		wire->summary.kind == TK_KIND_TEXT && !tk_text_is_plain(wire->at, (size_t) (wire->end - wire->at));
 
 	for (uint32_t i = 0; i < wire->summary.count; i++)
 	{
-		uint32_t	len = wire->varying ? in[i].len : (uint32_t) wire->width;
+		uint32_t len = wire->varying ? in[i].len : (uint32_t) wire->width;
 
 		if (check && !tk_text_is_valid(key, len))
 			return false;
@@ -36,19 +37,20 @@ read_keys(const TkWire *wire, TkIncoming *in)
 static bool
 read_entries(TkWire *wire, TkIncoming *in)
 {
-	return tk_wire_excess(wire, in) && tk_wire_gaps(wire, in) && tk_wire_lengths(wire, in) && read_keys(wire, in);
+	return tk_wire_excess(wire, in) && tk_wire_gaps(wire, in) && tk_wire_lengths(wire, in) &&
+		   read_keys(wire, in);
 }
 
 /*
- * Read stored bytes into an array of entries, made by `alloc` and owned by the caller; NULL if there are none.
- * The keys point into the bytes. The array is at most 40 times the size of the bytes.
+ * Read stored bytes into an array of entries, made by `alloc` and owned by the caller; NULL if there are
+ * none. The keys point into the bytes. The array is at most 40 times the size of the bytes.
  */
 TkStatus
-tk_decode_incoming(const TkAllocator *alloc, const void *bytes, size_t len, TkSummary *summary, TkIncoming **in,
-				   uint64_t *key_bytes)
+tk_decode_incoming(const TkAllocator *alloc, const void *bytes, size_t len, TkSummary *summary,
+				   TkIncoming **in, uint64_t *key_bytes)
 {
-	TkWire		wire;
-	TkStatus	status = tk_wire_header(bytes, len, &wire);
+	TkWire wire;
+	TkStatus status = tk_wire_header(bytes, len, &wire);
 	TkIncoming *entries = NULL;
 
 	*in = NULL;
@@ -74,11 +76,11 @@ tk_decode_incoming(const TkAllocator *alloc, const void *bytes, size_t len, TkSu
 TkStatus
 tk_sketch_decode(const TkAllocator *alloc, const void *bytes, size_t len, TkSketch **out)
 {
-	TkSummary	summary;
+	TkSummary summary;
 	TkIncoming *in;
-	uint64_t	key_bytes;
-	TkSketch   *s;
-	TkStatus	status = tk_decode_incoming(alloc, bytes, len, &summary, &in, &key_bytes);
+	uint64_t key_bytes;
+	TkSketch *s;
+	TkStatus status = tk_decode_incoming(alloc, bytes, len, &summary, &in, &key_bytes);
 
 	*out = NULL;
 	if (status != TK_OK)

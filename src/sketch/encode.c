@@ -2,20 +2,20 @@
  * encode.c
  *		Writing the stored form (wire.h) of a trimmed copy, or of the working state.
  *
- * The copy is never made: trimming only picks entries and takes one number off each, so a list of references to
- * the entries that stay, and that number, are all that is needed. The state is not touched.
+ * The copy is never made: trimming only picks entries and takes one number off each, so a list of references
+ *to the entries that stay, and that number, are all that is needed. The state is not touched.
  */
 #include "wire.h"
 
 /*
- * Choose and sort the entries that trimming to `keep` would leave. cut->refs is one block of `alloc`, owned by
- * the caller, and NULL if there are no entries.
+ * Choose and sort the entries that trimming to `keep` would leave. cut->refs is one block of `alloc`, owned
+ * by the caller, and NULL if there are no entries.
  */
 TkStatus
 tk_cut(const TkSketch *s, uint32_t keep, const TkAllocator *alloc, TkCut *cut)
 {
-	uint32_t	chosen = 0;
-	TkRef	   *refs;
+	uint32_t chosen = 0;
+	TkRef *refs;
 
 	memset(cut, 0, sizeof(*cut));
 	if (s->count == 0)
@@ -25,7 +25,7 @@ tk_cut(const TkSketch *s, uint32_t keep, const TkAllocator *alloc, TkCut *cut)
 		return TK_NO_MEMORY;
 	if (s->count > keep)
 	{
-		uint64_t   *values = (uint64_t *) (void *) refs;
+		uint64_t *values = (uint64_t *) (void *) refs;
 
 		for (uint32_t position = 0; position < s->count; position++)
 			values[position] = s->entries[position].excess;
@@ -51,15 +51,15 @@ tk_cut(const TkSketch *s, uint32_t keep, const TkAllocator *alloc, TkCut *cut)
 typedef struct Plan
 {
 	const TkSketch *s;
-	TkCut		cut;
-	uint64_t	theta;
-	uint8_t		flags;
+	TkCut cut;
+	uint64_t theta;
+	uint8_t flags;
 } Plan;
 
 static size_t
 varint_bytes(uint64_t value)
 {
-	size_t		bytes = 1;
+	size_t bytes = 1;
 
 	for (; value >= 0x80; value >>= 7)
 		bytes++;
@@ -114,7 +114,7 @@ static uint64_t
 plan_bytes(const Plan *plan)
 {
 	const TkSketch *s = plan->s;
-	uint64_t	bytes = TK_WIRE_FIXED_BYTES + varint_bytes(s->k) + varint_bytes(s->capacity);
+	uint64_t bytes = TK_WIRE_FIXED_BYTES + varint_bytes(s->k) + varint_bytes(s->capacity);
 
 	bytes += varint_bytes(s->total) + varint_bytes(plan->theta) + varint_bytes(plan->cut.count);
 	if (plan->flags & TK_WIRE_ONE_LENGTH)
@@ -147,7 +147,7 @@ static uint8_t *
 write_columns(const Plan *plan, uint8_t *at)
 {
 	const TkRef *refs = plan->cut.refs;
-	uint32_t	count = plan->cut.count;
+	uint32_t count = plan->cut.count;
 
 	for (uint32_t i = 0; i < count; i++)
 		at = tk_varint_put(at, excess_step(plan, i));
@@ -169,8 +169,8 @@ write_columns(const Plan *plan, uint8_t *at)
 static TkStatus
 write_plan(const Plan *plan, const TkAllocator *alloc, size_t headroom, void **block, size_t *len)
 {
-	uint64_t	bytes = plan_bytes(plan);
-	uint8_t    *start;
+	uint64_t bytes = plan_bytes(plan);
+	uint8_t *start;
 
 	if (headroom > TK_MAX_ENCODED_BYTES || bytes > TK_MAX_ENCODED_BYTES - headroom)
 		return TK_TOO_LARGE;
@@ -184,12 +184,12 @@ write_plan(const Plan *plan, const TkAllocator *alloc, size_t headroom, void **b
 }
 
 TkStatus
-tk_sketch_encode(const TkSketch *s, TkEncodeMode mode, const TkAllocator *alloc, size_t headroom, void **block,
-				 size_t *len)
+tk_sketch_encode(const TkSketch *s, TkEncodeMode mode, const TkAllocator *alloc, size_t headroom,
+				 void **block, size_t *len)
 {
 	const TkAllocator *from = alloc != NULL ? alloc : &s->alloc;
-	Plan		plan = {.s = s};
-	TkStatus	status;
+	Plan plan = {.s = s};
+	TkStatus status;
 
 	*block = NULL;
 	if (mode != TK_FINAL && mode != TK_PARTIAL)

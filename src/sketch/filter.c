@@ -1,11 +1,11 @@
 /*
  * filter.c
- *		The admission filter: a row of F cells, each an upper bound for every key without an entry that hashes to
- *		it, and never above theta.
+ *		The admission filter: a row of F cells, each an upper bound for every key without an entry that hashes
+ *to it, and never above theta.
  *
- * It exists in memory only, from the first purge of an updated sketch on. It can be dropped at any time, since
- * theta bounds the same keys; so nothing here can fail: where memory is short there is no filter, and the sketch
- * is as right as before, only less accurate.
+ * It exists in memory only, from the first purge of an updated sketch on. It can be dropped at any time,
+ *since theta bounds the same keys; so nothing here can fail: where memory is short there is no filter, and
+ *the sketch is as right as before, only less accurate.
  */
 #include "internal.h"
 
@@ -36,7 +36,7 @@ tk_filter_bytes(const TkSketch *s)
 static uint32_t
 filter_mask_for(uint32_t working)
 {
-	uint32_t	cells = 1;
+	uint32_t cells = 1;
 
 	while (cells < working * TK_FILTER_CELLS_PER_ENTRY)
 		cells *= 2;
@@ -47,8 +47,8 @@ filter_mask_for(uint32_t working)
 void
 tk_filter_create(TkSketch *s)
 {
-	bool		narrow = s->theta <= UINT32_MAX;
-	size_t		cells;
+	bool narrow = s->theta <= UINT32_MAX;
+	size_t cells;
 
 	if (tk_has_filter(s))
 		return;
@@ -68,8 +68,8 @@ tk_filter_create(TkSketch *s)
 void
 tk_filter_fit(TkSketch *s, uint64_t theta)
 {
-	uint32_t   *narrow = s->filter32;
-	size_t		cells = filter_cells(s);
+	uint32_t *narrow = s->filter32;
+	size_t cells = filter_cells(s);
 
 	if (narrow == NULL || theta <= UINT32_MAX)
 		return;
@@ -84,7 +84,7 @@ tk_filter_fit(TkSketch *s, uint64_t theta)
 void
 tk_filter_raise(TkSketch *s, uint32_t hash, uint64_t value)
 {
-	uint32_t	cell = hash & s->filter_mask;
+	uint32_t cell = hash & s->filter_mask;
 
 	if (s->filter32 != NULL && s->filter32[cell] < value)
 		s->filter32[cell] = (uint32_t) value;
@@ -96,13 +96,13 @@ tk_filter_raise(TkSketch *s, uint32_t hash, uint64_t value)
 static uint64_t
 cell_bound(const TkSketch *src, uint32_t cell, uint32_t mask)
 {
-	uint64_t	bound = 0;
-	uint64_t	cells = tk_has_filter(src) ? filter_cells(src) : 1;
+	uint64_t bound = 0;
+	uint64_t cells = tk_has_filter(src) ? filter_cells(src) : 1;
 
 	/* a coarser cell is made of several finer ones; a finer one lies in one coarser one */
 	for (uint64_t part = cell; part == cell || part < cells; part += (uint64_t) mask + 1)
 	{
-		uint64_t	value = tk_filter_value(src, (uint32_t) part);
+		uint64_t value = tk_filter_value(src, (uint32_t) part);
 
 		bound = value > bound ? value : bound;
 	}
@@ -116,7 +116,7 @@ cell_bound(const TkSketch *src, uint32_t cell, uint32_t mask)
 void
 tk_filter_merge(TkSketch *dst, const TkSketch *src)
 {
-	uint32_t	mask;
+	uint32_t mask;
 
 	if (tk_has_filter(src))
 		tk_filter_create(dst);

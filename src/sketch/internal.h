@@ -5,7 +5,8 @@
  * Memory of a sketch (each box is one block of the sketch's allocator; dashed ones only where needed):
  *
  *		TkSketch --+-- block:   [TkEntry x reserved][TkBucket x buckets][high position halves, if > 65536]
- *				   +-- arena:   key bytes in the order of the entries; TEXT keys with a 2-byte length before each
+ *				   +-- arena:   key bytes in the order of the entries; TEXT keys with a 2-byte length before
+ *each
  *				   +-- gaps:    u64 x reserved, from the moment that theta is above 0
  *				   +-- filter:  F = 16 W cells of u32, u64 once theta exceeds that; from the first purge on
  *
@@ -14,14 +15,14 @@
  *		excess = upper - theta		(c in the proof)
  *		gap    = lower - excess		so lower = excess + gap, and the uncertainty is theta - gap
  *
- * An update to a present key adds to the excess alone; in a merge excess, gap, theta and total each simply add,
- * and a key that one side lacks adds nothing, so the other entries need not be touched; only a purge, which
- * raises theta by d, must lower each excess and raise each gap by d. Both are >= 0, gap <= theta, and while theta
- * is 0 all gaps are 0 and no array of them exists.
+ * An update to a present key adds to the excess alone; in a merge excess, gap, theta and total each simply
+ *add, and a key that one side lacks adds nothing, so the other entries need not be touched; only a purge,
+ *which raises theta by d, must lower each excess and raise each gap by d. Both are >= 0, gap <= theta, and
+ *while theta is 0 all gaps are 0 and no array of them exists.
  *
- * Index. A bucket is half a cache line: eight 16-bit tags, compared at once, and eight positions. A bucket fills
- * from its first slot; when it is full the next one goes on. Nothing is ever deleted (a purge rebuilds), so a
- * search ends at the first bucket whose last slot is empty.
+ * Index. A bucket is half a cache line: eight 16-bit tags, compared at once, and eight positions. A bucket
+ *fills from its first slot; when it is full the next one goes on. Nothing is ever deleted (a purge rebuilds),
+ *so a search ends at the first bucket whose last slot is empty.
  */
 #ifndef TK_INTERNAL_H
 #define TK_INTERNAL_H
@@ -37,45 +38,45 @@
 #define TK_NOT_FOUND UINT32_MAX
 #define TK_MIN_WORKING_ENTRIES 1024
 #define TK_FILTER_CELLS_PER_ENTRY 16
-#define TK_LENGTH_BYTES 2				/* before each TEXT key in the arena */
+#define TK_LENGTH_BYTES 2 /* before each TEXT key in the arena */
 
 typedef struct TkEntry
 {
-	uint64_t	excess;
-	uint32_t	key_at;		/* arena offset of the key's first byte */
-	uint32_t	hash;		/* low half of tk_hash: enough for bucket, tag and filter cell */
+	uint64_t excess;
+	uint32_t key_at; /* arena offset of the key's first byte */
+	uint32_t hash;   /* low half of tk_hash: enough for bucket, tag and filter cell */
 } TkEntry;
 
 typedef struct TkBucket
 {
-	uint16_t	tag[TK_BUCKET_SLOTS];	/* 0: empty */
-	uint16_t	position[TK_BUCKET_SLOTS]; /* low half */
+	uint16_t tag[TK_BUCKET_SLOTS];      /* 0: empty */
+	uint16_t position[TK_BUCKET_SLOTS]; /* low half */
 } TkBucket;
 
 struct TkSketch
 {
-	TkEntry    *entries;
-	TkBucket   *buckets;		/* never NULL: an empty sketch has one shared, constant, empty bucket */
-	uint8_t    *arena;
-	uint64_t	total;
-	uint64_t	theta;
-	uint32_t	bucket_mask;
-	uint32_t	count;
-	uint32_t	key_width;		/* 0: TEXT */
-	uint32_t	key_min;		/* a key's length lies in key_min .. key_min + key_span */
-	uint32_t	key_span;
-	uint32_t	filter_mask;
-	uint32_t   *filter32;		/* at most one of the two; */
-	uint64_t   *filter64;		/* neither: as if each cell held theta */
-	uint64_t   *gaps;
-	uint16_t   *position_high;	/* by slot; NULL while reserved <= 65536 */
-	uint32_t	arena_used;
-	uint32_t	arena_size;
-	uint32_t	reserved;		/* entries that the block has room for */
-	uint32_t	working;		/* W(capacity) */
-	uint32_t	capacity;
-	uint32_t	k;
-	TkKind		kind;
+	TkEntry *entries;
+	TkBucket *buckets; /* never NULL: an empty sketch has one shared, constant, empty bucket */
+	uint8_t *arena;
+	uint64_t total;
+	uint64_t theta;
+	uint32_t bucket_mask;
+	uint32_t count;
+	uint32_t key_width; /* 0: TEXT */
+	uint32_t key_min;   /* a key's length lies in key_min .. key_min + key_span */
+	uint32_t key_span;
+	uint32_t filter_mask;
+	uint32_t *filter32; /* at most one of the two; */
+	uint64_t *filter64; /* neither: as if each cell held theta */
+	uint64_t *gaps;
+	uint16_t *position_high; /* by slot; NULL while reserved <= 65536 */
+	uint32_t arena_used;
+	uint32_t arena_size;
+	uint32_t reserved; /* entries that the block has room for */
+	uint32_t working;  /* W(capacity) */
+	uint32_t capacity;
+	uint32_t k;
+	TkKind kind;
 	TkAllocator alloc;
 };
 
@@ -83,20 +84,20 @@ struct TkSketch
 typedef struct TkIncoming
 {
 	const uint8_t *key;
-	uint64_t	excess;
-	uint64_t	gap;
-	uint32_t	len;
-	uint32_t	at;				/* the key's hash, then its position in the destination */
+	uint64_t excess;
+	uint64_t gap;
+	uint32_t len;
+	uint32_t at; /* the key's hash, then its position in the destination */
 } TkIncoming;
 
 /* Something to be sorted by (major desc, minor desc, key asc). */
 typedef struct TkRef
 {
-	uint64_t	major;
-	uint64_t	minor;
+	uint64_t major;
+	uint64_t minor;
 	const uint8_t *key;
-	uint32_t	len;
-	uint32_t	position;
+	uint32_t len;
+	uint32_t position;
 } TkRef;
 
 static inline void *
@@ -192,18 +193,18 @@ extern TkStatus tk_items_from_refs(const TkSummary *summary, TkRef *refs, TkRef 
 /* encode.c: a trimmed copy, as references into the sketch */
 typedef struct TkCut
 {
-	TkRef	   *refs;			/* by excess (before `raise` is taken off) descending, key ascending */
-	uint32_t	count;
-	uint64_t	raise;			/* what trimming adds to theta and takes off each excess */
+	TkRef *refs; /* by excess (before `raise` is taken off) descending, key ascending */
+	uint32_t count;
+	uint64_t raise; /* what trimming adds to theta and takes off each excess */
 } TkCut;
 
 extern TkStatus tk_cut(const TkSketch *s, uint32_t keep, const TkAllocator *alloc, TkCut *cut);
 
 /* decode.c: from header and columns to entries */
-extern TkStatus tk_decode_incoming(const TkAllocator *alloc, const void *bytes, size_t len, TkSummary *summary,
-								   TkIncoming **in, uint64_t *key_bytes);
+extern TkStatus tk_decode_incoming(const TkAllocator *alloc, const void *bytes, size_t len,
+								   TkSummary *summary, TkIncoming **in, uint64_t *key_bytes);
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop
 #endif
-#endif							/* TK_INTERNAL_H */
+#endif /* TK_INTERNAL_H */

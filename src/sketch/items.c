@@ -7,7 +7,7 @@
 bool
 tk_sketch_estimate(const TkSketch *s, const void *key, size_t len, uint64_t *lower, uint64_t *upper)
 {
-	uint32_t	position = TK_NOT_FOUND;
+	uint32_t position = TK_NOT_FOUND;
 
 	if (len - s->key_min <= s->key_span)
 		position = tk_table_find(s, key, (uint32_t) len, (uint32_t) tk_hash_bytes(key, len));
@@ -23,15 +23,15 @@ tk_sketch_estimate(const TkSketch *s, const void *key, size_t len, uint64_t *low
 }
 
 /*
- * Is the item at `rank` (from 0) certainly among the top k? At least theta, so that no key without an entry beats
- * it, and fewer than k other entries have an upper bound above its lower one. The refs are sorted by upper bound
- * (major), so the upper bound at one place tells: the item itself is among those that exceed its lower bound
- * exactly if its bounds differ.
+ * Is the item at `rank` (from 0) certainly among the top k? At least theta, so that no key without an entry
+ * beats it, and fewer than k other entries have an upper bound above its lower one. The refs are sorted by
+ * upper bound (major), so the upper bound at one place tells: the item itself is among those that exceed its
+ * lower bound exactly if its bounds differ.
  */
 static bool
 is_guaranteed(const TkSummary *summary, const TkRef *refs, const TkRef *item)
 {
-	uint32_t	rivals = summary->k + (item->major > item->minor) - 1;
+	uint32_t rivals = summary->k + (item->major > item->minor) - 1;
 
 	if (item->minor < summary->max_error)
 		return false;
@@ -40,11 +40,11 @@ is_guaranteed(const TkSummary *summary, const TkRef *refs, const TkRef *item)
 
 /* Rank the references (major: upper, minor: lower) and hand out the first of them as items. */
 TkStatus
-tk_items_from_refs(const TkSummary *summary, TkRef *refs, TkRef *spare, const TkAllocator *alloc, size_t limit,
-				   TkItem **items, size_t *count)
+tk_items_from_refs(const TkSummary *summary, TkRef *refs, TkRef *spare, const TkAllocator *alloc,
+				   size_t limit, TkItem **items, size_t *count)
 {
-	size_t		listed = limit < summary->count ? limit : summary->count;
-	TkItem	   *list = tk_alloc(alloc, listed * sizeof(*list));
+	size_t listed = limit < summary->count ? limit : summary->count;
+	TkItem *list = tk_alloc(alloc, listed * sizeof(*list));
 
 	if (list == NULL)
 		return TK_NO_MEMORY;
@@ -65,9 +65,9 @@ tk_items_from_refs(const TkSummary *summary, TkRef *refs, TkRef *spare, const Tk
 TkStatus
 tk_sketch_items(const TkSketch *s, const TkAllocator *alloc, size_t limit, TkItem **items, size_t *count)
 {
-	TkSummary	summary;
-	TkRef	   *refs;
-	TkStatus	status;
+	TkSummary summary;
+	TkRef *refs;
+	TkStatus status;
 
 	*items = NULL;
 	*count = 0;

@@ -2,29 +2,29 @@
  * merge.c
  *		Adding one sketch to another, be it in memory or stored.
  *
- * Excess, gap, theta and total each add, and a key that one side lacks adds nothing (internal.h says why), so a
- * merge looks at the source's entries only. All memory is got first; then the entries are found or made; only then
- * is anything added. So a merge that fails, even on a stored source that turns out to hold a key twice, leaves the
- * destination as it was.
+ * Excess, gap, theta and total each add, and a key that one side lacks adds nothing (internal.h says why), so
+ *a merge looks at the source's entries only. All memory is got first; then the entries are found or made;
+ *only then is anything added. So a merge that fails, even on a stored source that turns out to hold a key
+ *twice, leaves the destination as it was.
  */
 #include "table.h"
 
 /* What a merge needs and decides before it changes anything. */
 typedef struct Merge
 {
-	uint64_t	theta;
-	uint32_t	capacity;
-	uint32_t	k;
-	uint64_t	most;			/* no more entries than this can come of it */
-	void	   *scratch;		/* for the purge; NULL if there can be none */
-	uint8_t    *seen;			/* a mark for each destination entry that a source entry has met */
+	uint64_t theta;
+	uint32_t capacity;
+	uint32_t k;
+	uint64_t most; /* no more entries than this can come of it */
+	void *scratch; /* for the purge; NULL if there can be none */
+	uint8_t *seen; /* a mark for each destination entry that a source entry has met */
 } Merge;
 
 /* The smallest capacity among those that are not exact; if both are exact, the largest. */
 static uint32_t
 merged_capacity(const TkSketch *dst, const TkSummary *src)
 {
-	bool		smallest = dst->theta > 0 && src->max_error > 0;
+	bool smallest = dst->theta > 0 && src->max_error > 0;
 
 	if (dst->theta > 0 && !smallest)
 		return dst->capacity;
@@ -66,7 +66,7 @@ plan_merge(const TkSketch *dst, const TkSummary *src, Merge *merge)
 static TkStatus
 prepare_merge(TkSketch *dst, const TkSummary *src, uint64_t key_bytes, Merge *merge)
 {
-	TkStatus	status = tk_table_reserve(dst, src->count, key_bytes);
+	TkStatus status = tk_table_reserve(dst, src->count, key_bytes);
 
 	if (status == TK_OK && merge->theta > 0)
 		status = tk_table_need_gaps(dst);
@@ -88,12 +88,12 @@ place_entries(TkSketch *dst, TkIncoming *in, uint32_t count, uint8_t *seen)
 {
 	/* room has been reserved, so appending moves nothing; a copy that is never written stays in registers */
 	const TkSketch table = *dst;
-	uint8_t		twice = 0;
+	uint8_t twice = 0;
 
 	for (uint32_t i = 0; i < count; i++)
 	{
-		uint32_t	hash = in[i].at;
-		uint32_t	position = tk_table_find(&table, in[i].key, in[i].len, hash);
+		uint32_t hash = in[i].at;
+		uint32_t position = tk_table_find(&table, in[i].key, in[i].len, hash);
 
 		if (position == TK_NOT_FOUND)
 			position = tk_table_append(dst, in[i].key, in[i].len, hash);
@@ -129,7 +129,7 @@ finish_merge(TkSketch *dst, const TkSummary *src, const Merge *merge)
 static void
 merge_filters(TkSketch *dst, const TkSummary *src, const TkSketch *source)
 {
-	TkSketch	plain;
+	TkSketch plain;
 
 	if (source == NULL)
 	{
@@ -142,16 +142,16 @@ merge_filters(TkSketch *dst, const TkSummary *src, const TkSketch *source)
 }
 
 /*
- * Merge entries with hashes into dst. `source` is the sketch that they come from, for its filter; NULL if they
- * were stored.
+ * Merge entries with hashes into dst. `source` is the sketch that they come from, for its filter; NULL if
+ * they were stored.
  */
 static TkStatus
 merge_entries(TkSketch *dst, const TkSummary *src, const TkSketch *source, TkIncoming *in, uint64_t key_bytes)
 {
-	uint32_t	count_before = dst->count;
-	uint32_t	arena_before = dst->arena_used;
-	Merge		merge;
-	TkStatus	status = check_merge(dst, src);
+	uint32_t count_before = dst->count;
+	uint32_t arena_before = dst->arena_used;
+	Merge merge;
+	TkStatus status = check_merge(dst, src);
 
 	if (status != TK_OK)
 		return status;
@@ -188,7 +188,7 @@ tk_merge_incoming(TkSketch *dst, const TkSummary *src, TkIncoming *in, uint64_t 
 static uint64_t
 list_entries(const TkSketch *src, TkIncoming *in)
 {
-	uint64_t	key_bytes = 0;
+	uint64_t key_bytes = 0;
 
 	for (uint32_t i = 0; i < src->count; i++)
 	{
@@ -221,10 +221,10 @@ merge_with_itself(TkSketch *s)
 TkStatus
 tk_sketch_merge(TkSketch *dst, const TkSketch *src)
 {
-	TkSummary	summary;
+	TkSummary summary;
 	TkIncoming *in = NULL;
-	TkStatus	status;
-	uint64_t	key_bytes;
+	TkStatus status;
+	uint64_t key_bytes;
 
 	if (dst == src)
 		return merge_with_itself(dst);
@@ -244,10 +244,10 @@ tk_sketch_merge(TkSketch *dst, const TkSketch *src)
 TkStatus
 tk_sketch_merge_encoded(TkSketch *dst, const void *bytes, size_t len)
 {
-	TkSummary	summary;
+	TkSummary summary;
 	TkIncoming *in;
-	uint64_t	key_bytes;
-	TkStatus	status = tk_decode_incoming(&dst->alloc, bytes, len, &summary, &in, &key_bytes);
+	uint64_t key_bytes;
+	TkStatus status = tk_decode_incoming(&dst->alloc, bytes, len, &summary, &in, &key_bytes);
 
 	if (status != TK_OK)
 		return status;

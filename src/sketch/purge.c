@@ -3,11 +3,11 @@
  *		Leaving only the heaviest entries, and so raising theta: when the working entries are full, and when a
  *		finished sketch is trimmed.
  *
- * With r entries to keep, d is the (r+1)-th largest excess. Theta rises by d; the entries above d stay and lose d
- * of their excess, which their gap gains (their bounds stay what they were); those below d leave, and what they
- * may have weighed goes into the filter. Of those at d the ones with the smallest keys stay, up to r in all:
- * without them flat data would keep almost nothing. Each of the r+1 largest lost d, so that the potential of the
- * proof (sum of excess + (m+1) theta <= n) holds for every r >= m.
+ * With r entries to keep, d is the (r+1)-th largest excess. Theta rises by d; the entries above d stay and
+ *lose d of their excess, which their gap gains (their bounds stay what they were); those below d leave, and
+ *what they may have weighed goes into the filter. Of those at d the ones with the smallest keys stay, up to r
+ *in all: without them flat data would keep almost nothing. Each of the r+1 largest lost d, so that the
+ *potential of the proof (sum of excess + (m+1) theta <= n) holds for every r >= m.
  */
 #include "internal.h"
 
@@ -29,7 +29,7 @@ tk_purge_scratch_bytes(uint64_t count)
 TkStatus
 tk_purge_prepare(TkSketch *s, uint64_t count, void **scratch)
 {
-	TkStatus	status = tk_table_need_gaps(s);
+	TkStatus status = tk_table_need_gaps(s);
 
 	*scratch = NULL;
 	if (status != TK_OK)
@@ -38,17 +38,19 @@ tk_purge_prepare(TkSketch *s, uint64_t count, void **scratch)
 	return *scratch != NULL ? TK_OK : TK_NO_MEMORY;
 }
 
-/* Mark the entries that stay: those above `raise`, and of those at it the smallest keys up to `keep` in all. */
+/* Mark the entries that stay: those above `raise`, and of those at it the smallest keys up to `keep` in all.
+ */
 static void
-mark_staying(const TkSketch *s, uint32_t keep, uint64_t raise, uint64_t *values, uint32_t *ties, uint8_t *stays)
+mark_staying(const TkSketch *s, uint32_t keep, uint64_t raise, uint64_t *values, uint32_t *ties,
+			 uint8_t *stays)
 {
-	uint32_t	above = 0;
-	uint32_t	tied = 0;
-	uint32_t	room;
+	uint32_t above = 0;
+	uint32_t tied = 0;
+	uint32_t room;
 
 	for (uint32_t position = 0; position < s->count; position++)
 	{
-		uint64_t	excess = s->entries[position].excess;
+		uint64_t excess = s->entries[position].excess;
 
 		stays[position] = excess > raise;
 		above += excess > raise;
@@ -65,9 +67,9 @@ mark_staying(const TkSketch *s, uint32_t keep, uint64_t raise, uint64_t *values,
 static void
 keep_entry(TkSketch *s, uint32_t position, uint32_t to, uint64_t raise)
 {
-	TkEntry		entry = s->entries[position];
-	uint32_t	prefix = s->key_width == 0 ? TK_LENGTH_BYTES : 0;
-	uint32_t	bytes = tk_entry_length(s, position) + prefix;
+	TkEntry entry = s->entries[position];
+	uint32_t prefix = s->key_width == 0 ? TK_LENGTH_BYTES : 0;
+	uint32_t bytes = tk_entry_length(s, position) + prefix;
 
 	tk_bytes_move_down(s->arena + s->arena_used, s->arena + entry.key_at - prefix, bytes);
 	entry.key_at = s->arena_used + prefix;
@@ -78,17 +80,17 @@ keep_entry(TkSketch *s, uint32_t position, uint32_t to, uint64_t raise)
 }
 
 /*
- * Keep `keep` entries (fewer than there are). Cannot fail: the caller has prepared the scratch, and made a filter
- * first if this sketch is to have one.
+ * Keep `keep` entries (fewer than there are). Cannot fail: the caller has prepared the scratch, and made a
+ * filter first if this sketch is to have one.
  */
 void
 tk_purge(TkSketch *s, uint32_t keep, void *scratch)
 {
-	uint64_t   *values = scratch;
-	uint32_t   *ties = (uint32_t *) (void *) (values + s->count);
-	uint8_t    *stays = (uint8_t *) (ties + s->count);
-	uint32_t	kept = 0;
-	uint64_t	raise;
+	uint64_t *values = scratch;
+	uint32_t *ties = (uint32_t *) (void *) (values + s->count);
+	uint8_t *stays = (uint8_t *) (ties + s->count);
+	uint32_t kept = 0;
+	uint64_t raise;
 
 	for (uint32_t position = 0; position < s->count; position++)
 		values[position] = s->entries[position].excess;
@@ -111,8 +113,8 @@ tk_purge(TkSketch *s, uint32_t keep, void *scratch)
 TkStatus
 tk_sketch_trim(TkSketch *s)
 {
-	void	   *scratch;
-	TkStatus	status;
+	void *scratch;
+	TkStatus status;
 
 	if (s->count <= s->capacity)
 		return TK_OK;

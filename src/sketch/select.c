@@ -11,8 +11,8 @@
 static int
 highest_difference(const uint64_t *values, size_t count)
 {
-	uint64_t	difference = 0;
-	int			shift = -DIGIT_BITS;
+	uint64_t difference = 0;
+	int shift = -DIGIT_BITS;
 
 	for (size_t i = 1; i < count; i++)
 		difference |= values[i] ^ values[0];
@@ -21,20 +21,21 @@ highest_difference(const uint64_t *values, size_t count)
 	return shift < 0 ? -1 : shift;
 }
 
-/* The value that would stand at `rank` (from 0) if the values were sorted upwards. They are left as they are. */
+/* The value that would stand at `rank` (from 0) if the values were sorted upwards. They are left as they are.
+ */
 uint64_t
 tk_select(const uint64_t *values, size_t count, size_t rank)
 {
-	int			shift = highest_difference(values, count);
-	uint64_t	prefix = values[0];
+	int shift = highest_difference(values, count);
+	uint64_t prefix = values[0];
 
 	if (shift < 0)
 		return prefix;
 	prefix = prefix >> shift >> DIGIT_BITS;
 	for (;; shift -= DIGIT_BITS)
 	{
-		uint32_t	histogram[DIGITS] = {0};
-		uint32_t	digit = 0;
+		uint32_t histogram[DIGITS] = {0};
+		uint32_t digit = 0;
 
 		for (size_t i = 0; i < count; i++)
 			if (values[i] >> shift >> DIGIT_BITS == prefix)
@@ -52,8 +53,8 @@ static uint64_t
 key_chunk(const TkSketch *s, uint32_t position, uint32_t offset)
 {
 	const uint8_t *key = tk_entry_key(s, position);
-	uint32_t	len = tk_entry_length(s, position);
-	uint8_t		padded[8] = {0};
+	uint32_t len = tk_entry_length(s, position);
+	uint8_t padded[8] = {0};
 
 	if (len >= offset + 8)
 		return tk_load64_big(key + offset);
@@ -62,15 +63,16 @@ key_chunk(const TkSketch *s, uint32_t position, uint32_t offset)
 	return tk_load64_big(padded);
 }
 
-/* Fill `values` with what the keys are compared by in this round; returns false when it was the last round. */
+/* Fill `values` with what the keys are compared by in this round; returns false when it was the last round.
+ */
 static bool
 load_chunks(const TkSketch *s, const uint32_t *positions, uint32_t count, uint32_t offset, uint64_t *values)
 {
-	uint32_t	longest = 0;
+	uint32_t longest = 0;
 
 	for (uint32_t i = 0; i < count; i++)
 	{
-		uint32_t	len = tk_entry_length(s, positions[i]);
+		uint32_t len = tk_entry_length(s, positions[i]);
 
 		longest = len > longest ? len : longest;
 		values[i] = key_chunk(s, positions[i], offset);
@@ -85,16 +87,17 @@ load_chunks(const TkSketch *s, const uint32_t *positions, uint32_t count, uint32
 
 /* Swap what lies below the pivot to the front, and what equals it next; returns how many those are. */
 static void
-partition(uint32_t *positions, uint64_t *values, uint32_t count, uint64_t pivot, uint32_t *below, uint32_t *equal)
+partition(uint32_t *positions, uint64_t *values, uint32_t count, uint64_t pivot, uint32_t *below,
+		  uint32_t *equal)
 {
-	uint32_t	low = 0;
-	uint32_t	high = count;
+	uint32_t low = 0;
+	uint32_t high = count;
 
 	for (uint32_t i = 0; i < high;)
 	{
-		uint64_t	value = values[i];
-		uint32_t	position = positions[i];
-		uint32_t	to;
+		uint64_t value = values[i];
+		uint32_t position = positions[i];
+		uint32_t to;
 
 		if (value == pivot)
 		{
@@ -114,19 +117,19 @@ partition(uint32_t *positions, uint64_t *values, uint32_t count, uint64_t pivot,
 }
 
 /*
- * Rearrange `positions` so that the `wanted` (< count) entries with the smallest keys come first. Eight bytes of
- * the keys are compared at a time, and only the keys that have been equal so far go on. `values` is scratch for
- * count values.
+ * Rearrange `positions` so that the `wanted` (< count) entries with the smallest keys come first. Eight bytes
+ * of the keys are compared at a time, and only the keys that have been equal so far go on. `values` is
+ * scratch for count values.
  */
 void
 tk_select_keys(const TkSketch *s, uint32_t *positions, uint32_t count, uint32_t wanted, uint64_t *values)
 {
-	bool		more = true;
+	bool more = true;
 
 	for (uint32_t offset = 0; more && wanted > 0; offset += 8)
 	{
-		uint32_t	below;
-		uint32_t	equal;
+		uint32_t below;
+		uint32_t equal;
 
 		more = load_chunks(s, positions, count, offset, values);
 		partition(positions, values, count, tk_select(values, count, wanted - 1), &below, &equal);

@@ -64,7 +64,7 @@ tk_kind_width(TkKind kind)
 void
 tk_bigint_key(int64_t value, uint8_t key[8])
 {
-	uint64_t	bits = (uint64_t) value ^ (UINT64_C(1) << 63);
+	uint64_t bits = (uint64_t) value ^ (UINT64_C(1) << 63);
 
 	for (int at = 7; at >= 0; at--, bits >>= 8)
 		key[at] = (uint8_t) bits;
@@ -73,7 +73,7 @@ tk_bigint_key(int64_t value, uint8_t key[8])
 int64_t
 tk_bigint_value(const uint8_t key[8])
 {
-	uint64_t	bits = tk_load64_big(key);
+	uint64_t bits = tk_load64_big(key);
 
 	/* the inverted sign bit makes this a number counted from INT64_MIN, without a cast out of range */
 	return bits >> 63 ? (int64_t) (bits & INT64_MAX) : (int64_t) bits + INT64_MIN;
@@ -82,8 +82,8 @@ tk_bigint_value(const uint8_t key[8])
 TkStatus
 tk_capacity_for_epsilon(double epsilon, uint32_t *capacity)
 {
-	double		needed;
-	uint32_t	m;
+	double needed;
+	uint32_t m;
 
 	if (!(epsilon > 0.0 && epsilon < 1.0))
 		return TK_BAD_ARGUMENT;
@@ -115,7 +115,7 @@ kind_is_known(TkKind kind)
 static void
 init_sketch(TkSketch *s, const TkAllocator *alloc, TkKind kind, uint32_t k, uint32_t capacity)
 {
-	uint32_t	width = (uint32_t) tk_kind_width(kind);
+	uint32_t width = (uint32_t) tk_kind_width(kind);
 
 	memset(s, 0, sizeof(*s));
 	s->alloc = *alloc;
@@ -133,7 +133,7 @@ init_sketch(TkSketch *s, const TkAllocator *alloc, TkKind kind, uint32_t k, uint
 TkStatus
 tk_sketch_create(const TkAllocator *alloc, TkKind kind, uint32_t k, uint32_t capacity, TkSketch **out)
 {
-	TkSketch   *s;
+	TkSketch *s;
 
 	*out = NULL;
 	if (!kind_is_known(kind) || k < 1 || k > capacity || capacity > TK_MAX_CAPACITY)
@@ -165,7 +165,7 @@ tk_sketch_free(TkSketch *s)
 static void *
 copy_block(const TkAllocator *alloc, const void *block, size_t size, size_t used, bool *failed)
 {
-	void	   *copy;
+	void *copy;
 
 	if (block == NULL || *failed)
 		return NULL;
@@ -192,11 +192,11 @@ TkStatus
 tk_sketch_clone(const TkSketch *s, const TkAllocator *alloc, TkSketch **out)
 {
 	const TkAllocator *from = alloc != NULL ? alloc : &s->alloc;
-	size_t		block = tk_block_bytes(s->reserved, s->bucket_mask, s->position_high != NULL);
-	size_t		gaps = s->reserved * sizeof(uint64_t);
-	size_t		filter = tk_filter_bytes(s);
-	bool		failed = false;
-	TkSketch   *copy = tk_alloc(from, sizeof(*copy));
+	size_t block = tk_block_bytes(s->reserved, s->bucket_mask, s->position_high != NULL);
+	size_t gaps = s->reserved * sizeof(uint64_t);
+	size_t filter = tk_filter_bytes(s);
+	bool failed = false;
+	TkSketch *copy = tk_alloc(from, sizeof(*copy));
 
 	*out = NULL;
 	if (copy == NULL)
@@ -289,7 +289,7 @@ tk_sketch_is_exact(const TkSketch *s)
 size_t
 tk_sketch_memory(const TkSketch *s)
 {
-	size_t		bytes = sizeof(*s) + s->arena_size + tk_filter_bytes(s);
+	size_t bytes = sizeof(*s) + s->arena_size + tk_filter_bytes(s);
 
 	if (s->entries != NULL)
 		bytes += tk_block_bytes(s->reserved, s->bucket_mask, s->position_high != NULL);

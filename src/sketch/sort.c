@@ -2,8 +2,8 @@
  * sort.c
  *		The one order that results are listed in: major descending, minor descending, key ascending.
  *
- * A bottom-up merge sort: no worst case, no recursion, and runs that are in order already cost one comparison,
- * which is what stored sketches are when they are read.
+ * A bottom-up merge sort: no worst case, no recursion, and runs that are in order already cost one
+ *comparison, which is what stored sketches are when they are read.
  */
 #include "internal.h"
 
@@ -25,8 +25,8 @@ sort_run(TkRef *refs, size_t count)
 {
 	for (size_t i = 1; i < count; i++)
 	{
-		TkRef		moving = refs[i];
-		size_t		to = i;
+		TkRef moving = refs[i];
+		size_t to = i;
 
 		for (; to > 0 && comes_before(&moving, &refs[to - 1]); to--)
 			refs[to] = refs[to - 1];
@@ -38,8 +38,8 @@ sort_run(TkRef *refs, size_t count)
 static void
 merge_runs(const TkRef *from, size_t middle, size_t count, TkRef *to)
 {
-	size_t		left = 0;
-	size_t		right = middle;
+	size_t left = 0;
+	size_t right = middle;
 
 	if (middle >= count || !comes_before(&from[middle], &from[middle - 1]))
 	{
@@ -56,18 +56,18 @@ merge_runs(const TkRef *from, size_t middle, size_t count, TkRef *to)
 void
 tk_sort_refs(TkRef *refs, TkRef *spare, size_t count)
 {
-	TkRef	   *from = refs;
-	TkRef	   *to = spare;
+	TkRef *from = refs;
+	TkRef *to = spare;
 
 	for (size_t at = 0; at < count; at += RUN)
 		sort_run(refs + at, count - at < RUN ? count - at : RUN);
 	for (size_t run = RUN; run < count; run *= 2)
 	{
-		TkRef	   *merged = to;
+		TkRef *merged = to;
 
 		for (size_t at = 0; at < count; at += 2 * run)
 		{
-			size_t		both = count - at < 2 * run ? count - at : 2 * run;
+			size_t both = count - at < 2 * run ? count - at : 2 * run;
 
 			merge_runs(from + at, run < both ? run : both, both, to + at);
 		}

@@ -2,17 +2,17 @@
  * table.c
  *		Entries, their index and the key arena: finding, appending, growing.
  *
- * Entries lie in the order in which they came, and their keys in the arena in the same order, so that a purge can
- * close the gaps in place. The entries and the index share a block; it starts at 12 entries (256 bytes with an
- * index of 16 slots) and doubles up to W. Until W the index is up to three quarters full, which keeps many small
- * sketches small; at W it has at least half of its slots free, which keeps one busy sketch fast.
+ * Entries lie in the order in which they came, and their keys in the arena in the same order, so that a purge
+ *can close the gaps in place. The entries and the index share a block; it starts at 12 entries (256 bytes
+ *with an index of 16 slots) and doubles up to W. Until W the index is up to three quarters full, which keeps
+ *many small sketches small; at W it has at least half of its slots free, which keeps one busy sketch fast.
  */
 #include "table.h"
 
 #define FIRST_ENTRIES 12
 #define FIRST_ARENA_BYTES 128
-#define DOUBLING_ARENA_BYTES 8192		/* beyond this the arena grows by half */
-#define NARROW_POSITIONS 65536			/* what 16 bits can number */
+#define DOUBLING_ARENA_BYTES 8192 /* beyond this the arena grows by half */
+#define NARROW_POSITIONS 65536    /* what 16 bits can number */
 
 const TkBucket tk_empty_bucket = {{0}, {0}};
 
@@ -20,8 +20,8 @@ const TkBucket tk_empty_bucket = {{0}, {0}};
 static inline void
 index_insert(TkSketch *s, uint32_t hash, uint32_t position)
 {
-	uint32_t	at = hash & s->bucket_mask;
-	uint32_t	slot;
+	uint32_t at = hash & s->bucket_mask;
+	uint32_t slot;
 
 	while (s->buckets[at].tag[TK_BUCKET_SLOTS - 1] != 0)
 		at = (at + 1) & s->bucket_mask;
@@ -47,17 +47,18 @@ tk_table_reindex(TkSketch *s)
 size_t
 tk_block_bytes(uint32_t reserved, uint32_t bucket_mask, bool wide)
 {
-	size_t		buckets = (size_t) bucket_mask + 1;
-	size_t		bytes = reserved * sizeof(TkEntry) + buckets * sizeof(TkBucket);
+	size_t buckets = (size_t) bucket_mask + 1;
+	size_t bytes = reserved * sizeof(TkEntry) + buckets * sizeof(TkBucket);
 
 	return wide ? bytes + buckets * TK_BUCKET_SLOTS * sizeof(uint16_t) : bytes;
 }
 
-/* How many entries to make room for when `needed` are wanted. Only merges go above W, and only for a while. */
+/* How many entries to make room for when `needed` are wanted. Only merges go above W, and only for a while.
+ */
 static uint32_t
 reserve_size(const TkSketch *s, uint32_t needed)
 {
-	uint32_t	size = FIRST_ENTRIES;
+	uint32_t size = FIRST_ENTRIES;
 
 	if (needed > s->working)
 		return needed + needed / 8;
@@ -66,12 +67,13 @@ reserve_size(const TkSketch *s, uint32_t needed)
 	return size < s->working ? size : s->working;
 }
 
-/* One less than the number of buckets for so many entries: see the head of this file for how full they get. */
+/* One less than the number of buckets for so many entries: see the head of this file for how full they get.
+ */
 static uint32_t
 bucket_mask_for(const TkSketch *s, uint32_t reserved)
 {
-	uint64_t	slots = reserved < s->working ? (uint64_t) reserved * 4 / 3 : (uint64_t) reserved * 3 / 2;
-	uint32_t	buckets = 1;
+	uint64_t slots = reserved < s->working ? (uint64_t) reserved * 4 / 3 : (uint64_t) reserved * 3 / 2;
+	uint32_t buckets = 1;
 
 	while ((uint64_t) buckets * TK_BUCKET_SLOTS < slots)
 		buckets *= 2;
@@ -82,11 +84,11 @@ bucket_mask_for(const TkSketch *s, uint32_t reserved)
 static TkStatus
 grow_block(TkSketch *s, uint32_t needed)
 {
-	uint32_t	reserved = reserve_size(s, needed);
-	uint32_t	mask = bucket_mask_for(s, reserved);
-	bool		wide = reserved > NARROW_POSITIONS;
-	TkEntry    *block = tk_alloc(&s->alloc, tk_block_bytes(reserved, mask, wide));
-	uint64_t   *gaps = NULL;
+	uint32_t reserved = reserve_size(s, needed);
+	uint32_t mask = bucket_mask_for(s, reserved);
+	bool wide = reserved > NARROW_POSITIONS;
+	TkEntry *block = tk_alloc(&s->alloc, tk_block_bytes(reserved, mask, wide));
+	uint64_t *gaps = NULL;
 
 	if (block == NULL)
 		return TK_NO_MEMORY;
@@ -120,8 +122,8 @@ grow_block(TkSketch *s, uint32_t needed)
 static TkStatus
 grow_arena(TkSketch *s, uint64_t needed)
 {
-	uint64_t	size = s->arena_size > 0 ? s->arena_size : FIRST_ARENA_BYTES;
-	uint8_t    *arena;
+	uint64_t size = s->arena_size > 0 ? s->arena_size : FIRST_ARENA_BYTES;
+	uint8_t *arena;
 
 	if (needed > UINT32_MAX)
 		return TK_TOO_LARGE;
@@ -140,15 +142,16 @@ grow_arena(TkSketch *s, uint64_t needed)
 	return TK_OK;
 }
 
-/* Make room for `entries` more entries whose keys have `key_bytes` bytes in all, so that appending cannot fail. */
+/* Make room for `entries` more entries whose keys have `key_bytes` bytes in all, so that appending cannot
+ * fail. */
 TkStatus
 tk_table_reserve(TkSketch *s, uint64_t entries, uint64_t key_bytes)
 {
-	uint64_t	arena = s->arena_used + key_bytes + (s->key_width == 0 ? entries * TK_LENGTH_BYTES : 0);
+	uint64_t arena = s->arena_used + key_bytes + (s->key_width == 0 ? entries * TK_LENGTH_BYTES : 0);
 
 	if (s->count + entries > s->reserved)
 	{
-		TkStatus	status = grow_block(s, (uint32_t) (s->count + entries));
+		TkStatus status = grow_block(s, (uint32_t) (s->count + entries));
 
 		if (status != TK_OK)
 			return status;
@@ -169,12 +172,13 @@ tk_table_need_gaps(TkSketch *s)
 	return TK_OK;
 }
 
-/* Append an entry of excess and gap 0. Room has been reserved, and the key is not there. Returns its position. */
+/* Append an entry of excess and gap 0. Room has been reserved, and the key is not there. Returns its
+ * position. */
 uint32_t
 tk_table_append(TkSketch *s, const uint8_t *key, uint32_t len, uint32_t hash)
 {
-	uint32_t	position = s->count;
-	uint8_t    *at = s->arena + s->arena_used;
+	uint32_t position = s->count;
+	uint8_t *at = s->arena + s->arena_used;
 
 	if (s->key_width == 0)
 	{

@@ -7,11 +7,12 @@
 #define ONES UINT64_C(0x0101010101010101)
 #define HIGHS UINT64_C(0x8080808080808080)
 
-/* A high bit for eight bytes with a zero (it borrows, which sets it) or a byte of 0x80 and more (it has it). */
+/* A high bit for eight bytes with a zero (it borrows, which sets it) or a byte of 0x80 and more (it has it).
+ */
 static inline uint64_t
 suspects(const uint8_t *at)
 {
-	uint64_t	word = tk_load64(at);
+	uint64_t word = tk_load64(at);
 
 	return word | (word - ONES);
 }
@@ -20,11 +21,11 @@ suspects(const uint8_t *at)
 static size_t
 plain_bytes(const uint8_t *at, size_t len)
 {
-	size_t		plain = 0;
+	size_t plain = 0;
 
 	for (; plain + 32 <= len; plain += 32)
 	{
-		uint64_t	signs = suspects(at + plain) | suspects(at + plain + 8);
+		uint64_t signs = suspects(at + plain) | suspects(at + plain + 8);
 
 		signs |= suspects(at + plain + 16) | suspects(at + plain + 24);
 		if ((signs & HIGHS) != 0)
@@ -46,10 +47,10 @@ is_tail(uint8_t byte)
 static size_t
 character_bytes(const uint8_t *at, size_t len)
 {
-	uint8_t		lead = at[0];
-	size_t		bytes;
-	uint8_t		least = 0x80;
-	uint8_t		most = 0xBF;
+	uint8_t lead = at[0];
+	size_t bytes;
+	uint8_t least = 0x80;
+	uint8_t most = 0xBF;
 
 	if (lead < 0x80)
 		return lead != 0;
@@ -79,11 +80,11 @@ bool
 tk_text_is_valid(const void *key, size_t len)
 {
 	const uint8_t *at = key;
-	size_t		done = plain_bytes(at, len);
+	size_t done = plain_bytes(at, len);
 
 	while (done < len)
 	{
-		size_t		bytes = character_bytes(at + done, len - done);
+		size_t bytes = character_bytes(at + done, len - done);
 
 		if (bytes == 0)
 			return false;
@@ -93,13 +94,13 @@ tk_text_is_valid(const void *key, size_t len)
 }
 
 /*
- * Are all of these bytes ASCII without U+0000? Then so is every key made of them. May say no where the truth is
- * yes, never the other way.
+ * Are all of these bytes ASCII without U+0000? Then so is every key made of them. May say no where the truth
+ * is yes, never the other way.
  */
 bool
 tk_text_is_plain(const uint8_t *bytes, size_t len)
 {
-	size_t		done = plain_bytes(bytes, len);
+	size_t done = plain_bytes(bytes, len);
 
 	for (; done < len; done++)
 		if (bytes[done] == 0 || bytes[done] > 0x7F)

@@ -30,7 +30,7 @@ tk_sketch_prefetch(const TkSketch *s, uint64_t hash)
 static inline bool
 filter_absorbs(TkSketch *s, uint32_t hash, uint64_t weight)
 {
-	uint32_t	cell = hash & s->filter_mask;
+	uint32_t cell = hash & s->filter_mask;
 
 	if (TK_LIKELY(s->filter32 != NULL))
 	{
@@ -45,12 +45,13 @@ filter_absorbs(TkSketch *s, uint32_t hash, uint64_t weight)
 	return true;
 }
 
-/* The working entries are full: leave the heaviest. Nothing can fail between this and inserting a key of `len`. */
+/* The working entries are full: leave the heaviest. Nothing can fail between this and inserting a key of
+ * `len`. */
 static TkStatus
 purge_full(TkSketch *s, uint32_t len)
 {
-	void	   *scratch;
-	TkStatus	status = tk_table_reserve(s, 0, len + TK_LENGTH_BYTES);
+	void *scratch;
+	TkStatus status = tk_table_reserve(s, 0, len + TK_LENGTH_BYTES);
 
 	if (status == TK_OK)
 		status = tk_purge_prepare(s, s->count, &scratch);
@@ -66,9 +67,9 @@ purge_full(TkSketch *s, uint32_t len)
 static TkStatus
 insert_entry(TkSketch *s, const uint8_t *key, uint32_t len, uint32_t hash, uint64_t weight)
 {
-	TkStatus	status = tk_table_reserve(s, 1, len);
-	uint64_t	gap;
-	uint32_t	position;
+	TkStatus status = tk_table_reserve(s, 1, len);
+	uint64_t gap;
+	uint32_t position;
 
 	if (status != TK_OK)
 		return status;
@@ -93,7 +94,7 @@ update_absent(TkSketch *s, const uint8_t *key, uint32_t len, uint32_t hash, uint
 	}
 	if (TK_UNLIKELY(s->count >= s->working))
 	{
-		TkStatus	status = purge_full(s, len);
+		TkStatus status = purge_full(s, len);
 
 		if (status != TK_OK)
 			return status;
@@ -112,7 +113,7 @@ refused_length(const TkSketch *s)
 TkStatus
 tk_sketch_update_hashed(TkSketch *s, const void *key, size_t len, uint64_t hash, uint64_t weight)
 {
-	uint32_t	position;
+	uint32_t position;
 
 	if (TK_UNLIKELY(len - s->key_min > s->key_span))
 		return refused_length(s);

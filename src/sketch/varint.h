@@ -2,8 +2,8 @@
  * varint.h
  *		LEB128 numbers: seven bits a byte, lowest first, the high bit set on all but the last byte.
  *
- * One value has one encoding: a reader refuses a last byte of zero after others ("overlong") and what does not
- * fit 64 bits.
+ * One value has one encoding: a reader refuses a last byte of zero after others ("overlong") and what does
+ *not fit 64 bits.
  */
 #ifndef TK_VARINT_H
 #define TK_VARINT_H
@@ -22,15 +22,16 @@ tk_varint_put(uint8_t *at, uint64_t value)
 	return at;
 }
 
-/* Read a value of two bytes or more; returns the byte behind it, or NULL if it is cut, overlong or too big. */
+/* Read a value of two bytes or more; returns the byte behind it, or NULL if it is cut, overlong or too big.
+ */
 static inline const uint8_t *
 tk_varint_get_long(const uint8_t *at, const uint8_t *end, uint64_t *value)
 {
-	uint64_t	sum = 0;
+	uint64_t sum = 0;
 
 	for (unsigned shift = 0; at < end && shift < 64; shift += 7)
 	{
-		uint8_t		byte = *at++;
+		uint8_t byte = *at++;
 
 		if (shift == 63 && byte > 1)
 			return NULL;
@@ -64,17 +65,4 @@ tk_varint_get(const uint8_t *at, const uint8_t *end, uint64_t *value)
 	return tk_varint_get_long(at, end, value);
 }
 
-/*
- * Are the next eight numbers one byte each? Then *word holds them, the first one lowest. Long runs of small numbers
- * are what most columns are.
- */
-static inline bool
-tk_varint_eight(const uint8_t *at, const uint8_t *end, uint64_t *word)
-{
-	if (end - at < 8)
-		return false;
-	*word = tk_load64(at);
-	return (*word & UINT64_C(0x8080808080808080)) == 0;
-}
-
-#endif							/* TK_VARINT_H */
+#endif /* TK_VARINT_H */

@@ -7,8 +7,8 @@
 TkStatus
 tk_view_open(const void *bytes, size_t len, TkView *view)
 {
-	TkWire		wire;
-	TkStatus	status = tk_wire_header(bytes, len, &wire);
+	TkWire wire;
+	TkStatus status = tk_wire_header(bytes, len, &wire);
 
 	if (status != TK_OK)
 		return status;
@@ -37,10 +37,10 @@ typedef struct Cursor
 	const uint8_t *excess_at;
 	const uint8_t *gap_at;
 	const uint8_t *length_at;
-	uint32_t	index;
-	uint64_t	excess;
-	uint64_t	gap;
-	uint64_t	length;
+	uint32_t index;
+	uint64_t excess;
+	uint64_t gap;
+	uint64_t length;
 	const uint8_t *key;
 } Cursor;
 
@@ -60,7 +60,7 @@ static bool
 cursor_next(Cursor *cursor)
 {
 	const TkView *view = cursor->view;
-	uint64_t	value = 0;
+	uint64_t value = 0;
 
 	if (cursor->index == view->summary.count)
 		return false;
@@ -79,7 +79,7 @@ cursor_next(Cursor *cursor)
 bool
 tk_view_estimate(const TkView *view, const void *key, size_t len, uint64_t *lower, uint64_t *upper)
 {
-	Cursor		cursor;
+	Cursor cursor;
 
 	cursor_start(&cursor, view);
 	while (cursor_next(&cursor))
@@ -98,10 +98,10 @@ tk_view_estimate(const TkView *view, const void *key, size_t len, uint64_t *lowe
 TkStatus
 tk_view_items(const TkView *view, const TkAllocator *alloc, size_t limit, TkItem **items, size_t *count)
 {
-	TkRef	   *refs;
-	TkStatus	status;
-	Cursor		cursor;
-	uint32_t	entries = view->summary.count;
+	TkRef *refs;
+	TkStatus status;
+	Cursor cursor;
+	uint32_t entries = view->summary.count;
 
 	*items = NULL;
 	*count = 0;

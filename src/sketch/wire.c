@@ -7,9 +7,9 @@
 static TkStatus
 read_fixed_part(TkWire *wire)
 {
-	uint8_t		version = wire->at[0];
-	uint8_t		flags = wire->at[1];
-	uint8_t		kind = wire->at[2];
+	uint8_t version = wire->at[0];
+	uint8_t flags = wire->at[1];
+	uint8_t kind = wire->at[2];
 
 	if (version != TK_WIRE_VERSION)
 		return version > TK_WIRE_VERSION ? TK_UNSUPPORTED : TK_CORRUPT;
@@ -36,10 +36,10 @@ read_number(TkWire *wire, uint64_t limit, uint64_t *value)
 static bool
 read_numbers(TkWire *wire)
 {
-	TkSummary  *summary = &wire->summary;
-	uint64_t	k;
-	uint64_t	m;
-	uint64_t	count;
+	TkSummary *summary = &wire->summary;
+	uint64_t k;
+	uint64_t m;
+	uint64_t count;
 
 	if (!read_number(wire, TK_MAX_CAPACITY, &k) || !read_number(wire, TK_MAX_CAPACITY, &m))
 		return false;
@@ -67,15 +67,16 @@ flags_agree(const TkWire *wire)
 {
 	const TkSummary *summary = &wire->summary;
 
-	return summary->exact == (summary->max_error == 0) && summary->partial == (summary->count > summary->capacity)
-		   && (!wire->one_length || (summary->kind == TK_KIND_TEXT && summary->count > 0));
+	return summary->exact == (summary->max_error == 0) &&
+		   summary->partial == (summary->count > summary->capacity) &&
+		   (!wire->one_length || (summary->kind == TK_KIND_TEXT && summary->count > 0));
 }
 
 /* Open bytes; wire->at is then at the excess column. */
 TkStatus
 tk_wire_header(const void *bytes, size_t len, TkWire *wire)
 {
-	TkStatus	status;
+	TkStatus status;
 
 	if (len < TK_WIRE_FIXED_BYTES)
 		return TK_CORRUPT;

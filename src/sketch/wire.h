@@ -14,14 +14,15 @@
  *		bytes	the keys, one behind the other, without anything between
  *
  * Entries are ordered by excess descending, then key bytes ascending. Flags: EXACT if theta = 0; PARTIAL if
- * count > m (a working state, up to W(m) entries); ONE_LENGTH if the kind is TEXT, there are entries, and their
- * keys have one length. A flag that does not say what the numbers say is an error, so equal sketches have equal
- * bytes and no others.
+ * count > m (a working state, up to W(m) entries); ONE_LENGTH if the kind is TEXT, there are entries, and
+ *their keys have one length. A flag that does not say what the numbers say is an error, so equal sketches
+ *have equal bytes and no others.
  *
  * What a reader proves, beside the shape (lengths add up to the end, count <= W(m), every number canonical):
  *	 - n <= TK_MAX_TOTAL, and (m+1) theta + sum of excess <= n; if theta = 0, sum of excess = n and none is 0;
  *	 - gap <= theta (lower <= upper), and the sum of lower bounds <= n;
- *	 - (all but views) keys of equal excess ascend, no key comes twice, and TEXT keys are UTF-8 without U+0000.
+ *	 - (all but views) keys of equal excess ascend, no key comes twice, and TEXT keys are UTF-8 without
+ *U+0000.
  */
 #ifndef TK_WIRE_H
 #define TK_WIRE_H
@@ -39,14 +40,14 @@
 /* An opened header, and how far the reading has come. */
 typedef struct TkWire
 {
-	TkSummary	summary;
+	TkSummary summary;
 	const uint8_t *at;
 	const uint8_t *end;
-	uint64_t	room;			/* n - (m+1) theta: the most that the excesses may add up to */
-	uint64_t	excess_sum;
-	bool		one_length;		/* the flag */
-	bool		varying;		/* each key has a length of its own in the length column; else all have `width` */
-	uint64_t	width;
+	uint64_t room; /* n - (m+1) theta: the most that the excesses may add up to */
+	uint64_t excess_sum;
+	bool one_length; /* the flag */
+	bool varying;    /* each key has a length of its own in the length column; else all have `width` */
+	uint64_t width;
 } TkWire;
 
 #if defined(__GNUC__)
@@ -71,37 +72,23 @@ static inline bool
 tk_wire_excess(TkWire *wire, TkIncoming *in)
 {
 	const uint8_t *at = wire->at;
-	uint32_t	count = wire->summary.count;
-	uint64_t	room = wire->room;
-	uint64_t	excess = 0;
+	uint32_t count = wire->summary.count;
+	uint64_t room = wire->room;
+	uint64_t excess = 0;
 
-	for (uint32_t i = 0; i < count;)
+	for (uint32_t i = 0; i < count; i++)
 	{
-		uint64_t	value;
-		uint32_t	run = 1;
+		uint64_t value;
 
-		if (i > 0 && i + 8 <= count && tk_varint_eight(at, wire->end, &value))
-		{
-			run = 8;
-			at += 8;
-		}
-		else
-			at = tk_varint_get(at, wire->end, &value);
-		if (at == NULL)
+		at = tk_varint_get(at, wire->end, &value);
+		if (at == NULL || (i > 0 && value > excess))
 			return false;
-		for (uint32_t stop = i + run; i < stop; i++, value >>= 8)
-		{
-			uint64_t	step = run == 1 ? value : value & 0x7F;
-
-			if (i > 0 && step > excess)
-				return false;
-			excess = i == 0 ? step : excess - step;
-			if (excess > room)
-				return false;
-			room -= excess;
-			if (in != NULL)
-				in[i].excess = excess;
-		}
+		excess = i == 0 ? value : excess - value;
+		if (excess > room)
+			return false;
+		room -= excess;
+		if (in != NULL)
+			in[i].excess = excess;
 	}
 	wire->at = at;
 	wire->excess_sum = wire->room - room;
@@ -114,14 +101,14 @@ static inline bool
 tk_wire_gaps(TkWire *wire, TkIncoming *in)
 {
 	const uint8_t *at = wire->at;
-	uint64_t	room = wire->summary.total - wire->excess_sum;
-	uint64_t	theta = wire->summary.max_error;
+	uint64_t room = wire->summary.total - wire->excess_sum;
+	uint64_t theta = wire->summary.max_error;
 
 	if (theta == 0)
 		return true;
 	for (uint32_t i = 0; i < wire->summary.count; i++)
 	{
-		uint64_t	gap;
+		uint64_t gap;
 
 		at = tk_varint_get(at, wire->end, &gap);
 		if (at == NULL || gap > theta || gap > room)
@@ -142,11 +129,11 @@ static inline bool
 tk_wire_lengths(TkWire *wire, TkIncoming *in)
 {
 	const uint8_t *at = wire->at;
-	uint32_t	count = wire->summary.count;
-	uint64_t	length = tk_kind_width(wire->summary.kind);
-	uint64_t	first = 0;
-	uint64_t	sum = 0;
-	bool		differ = false;
+	uint32_t count = wire->summary.count;
+	uint64_t length = tk_kind_width(wire->summary.kind);
+	uint64_t first = 0;
+	uint64_t sum = 0;
+	bool differ = false;
 
 	wire->varying = length == 0 && !wire->one_length;
 	if (wire->one_length && (at = tk_varint_get(at, wire->end, &length)) == NULL)
@@ -169,4 +156,4 @@ tk_wire_lengths(TkWire *wire, TkIncoming *in)
 	return sum == (uint64_t) (wire->end - at) && (differ || !wire->varying || count == 0);
 }
 
-#endif							/* TK_WIRE_H */
+#endif /* TK_WIRE_H */

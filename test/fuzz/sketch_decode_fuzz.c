@@ -1,7 +1,7 @@
 /*
  * sketch_decode_fuzz.c
- *		libFuzzer target: stored bytes, read in every way that there is. What decodes must encode to the same bytes,
- *		be viewable with the same items, and merge.
+ *		libFuzzer target: stored bytes, read in every way that there is. What decodes must encode to the same
+ *bytes, be viewable with the same items, and merge.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,10 +11,10 @@
 static void
 check_same_items(const TkSketch *s, const TkView *view)
 {
-	TkItem	   *items;
-	TkItem	   *viewed;
-	size_t		count;
-	size_t		viewed_count;
+	TkItem *items;
+	TkItem *viewed;
+	size_t count;
+	size_t viewed_count;
 
 	REQUIRE(tk_sketch_items(s, &fuzz_heap, SIZE_MAX, &items, &count) == TK_OK);
 	REQUIRE(tk_view_items(view, &fuzz_heap, SIZE_MAX, &viewed, &viewed_count) == TK_OK);
@@ -32,8 +32,8 @@ check_same_items(const TkSketch *s, const TkView *view)
 static void
 check_merge(const TkSketch *s, const uint8_t *data, size_t size)
 {
-	TkSketch   *copy;
-	TkStatus	status;
+	TkSketch *copy;
+	TkStatus status;
 
 	REQUIRE(tk_sketch_clone(s, NULL, &copy) == TK_OK);
 	status = tk_sketch_merge_encoded(copy, data, size);
@@ -46,12 +46,12 @@ check_merge(const TkSketch *s, const uint8_t *data, size_t size)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	TkSketch   *s;
-	TkView		view;
-	TkStatus	opened = tk_view_open(data, size, &view);
-	TkStatus	status = tk_sketch_decode(&fuzz_heap, data, size, &s);
-	void	   *block;
-	size_t		len;
+	TkSketch *s;
+	TkView view;
+	TkStatus opened = tk_view_open(data, size, &view);
+	TkStatus status = tk_sketch_decode(&fuzz_heap, data, size, &s);
+	void *block;
+	size_t len;
 
 	if (opened == TK_OK)
 		fuzz_read_view(&view);

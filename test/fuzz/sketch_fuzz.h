@@ -11,14 +11,14 @@
 #include "sketch.h"
 
 /* A broken promise is a crash, so that the fuzzer keeps its input. */
-#define REQUIRE(holds) \
-	do \
-	{ \
-		if (!(holds)) \
-		{ \
-			fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #holds); \
-			abort(); \
-		} \
+#define REQUIRE(holds)                                                                                       \
+	do                                                                                                       \
+	{                                                                                                        \
+		if (!(holds))                                                                                        \
+		{                                                                                                    \
+			fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #holds);                              \
+			abort();                                                                                         \
+		}                                                                                                    \
 	} while (0)
 
 static inline void *
@@ -44,8 +44,8 @@ static inline void
 fuzz_check_promises(const TkSketch *s)
 {
 	unsigned __int128 potential = (unsigned __int128) tk_sketch_max_error(s) * (tk_sketch_capacity(s) + 1);
-	TkItem	   *items;
-	size_t		count;
+	TkItem *items;
+	size_t count;
 
 	REQUIRE(tk_sketch_items(s, &fuzz_heap, SIZE_MAX, &items, &count) == TK_OK);
 	REQUIRE(count == tk_sketch_count(s));
@@ -65,11 +65,11 @@ fuzz_check_promises(const TkSketch *s)
 static inline void
 fuzz_read_view(const TkView *view)
 {
-	TkItem	   *items;
-	size_t		count;
-	uint64_t	lower;
-	uint64_t	upper;
-	unsigned	sum = 0;
+	TkItem *items;
+	size_t count;
+	uint64_t lower;
+	uint64_t upper;
+	unsigned sum = 0;
 
 	REQUIRE(tk_view_items(view, &fuzz_heap, SIZE_MAX, &items, &count) == TK_OK);
 	for (size_t i = 0; i < count; i++)
@@ -83,4 +83,4 @@ fuzz_read_view(const TkView *view)
 	free(items);
 }
 
-#endif							/* SKETCH_FUZZ_H */
+#endif /* SKETCH_FUZZ_H */

@@ -17,15 +17,15 @@
 
 typedef struct Machine
 {
-	TkSketch   *sketches[SKETCHES];
-	uint64_t	truth[SKETCHES][KEYS];
+	TkSketch *sketches[SKETCHES];
+	uint64_t truth[SKETCHES][KEYS];
 } Machine;
 
 static void
 add(Machine *machine, unsigned at, uint32_t number, uint64_t weight)
 {
-	uint8_t		key[8];
-	TkStatus	status;
+	uint8_t key[8];
+	TkStatus status;
 
 	tk_bigint_key((int64_t) number * 7919, key);
 	status = tk_sketch_update(machine->sketches[at], key, sizeof(key), weight);
@@ -46,14 +46,14 @@ burst(Machine *machine, unsigned at, unsigned from, unsigned step)
 static void
 merge(Machine *machine, unsigned to, unsigned from, bool encoded, TkEncodeMode mode)
 {
-	TkSketch   *dst = machine->sketches[to];
-	TkSketch   *src = machine->sketches[from];
-	TkStatus	status;
+	TkSketch *dst = machine->sketches[to];
+	TkSketch *src = machine->sketches[from];
+	TkStatus status;
 
 	if (encoded)
 	{
-		void	   *block;
-		size_t		len;
+		void *block;
+		size_t len;
 
 		REQUIRE(tk_sketch_encode(src, mode, NULL, 0, &block, &len) == TK_OK);
 		status = tk_sketch_merge_encoded(dst, block, len);
@@ -69,9 +69,9 @@ merge(Machine *machine, unsigned to, unsigned from, bool encoded, TkEncodeMode m
 static void
 store_and_load(Machine *machine, unsigned at, TkEncodeMode mode)
 {
-	void	   *block;
-	size_t		len;
-	TkSketch   *copy;
+	void *block;
+	size_t len;
+	TkSketch *copy;
 
 	REQUIRE(tk_sketch_encode(machine->sketches[at], mode, NULL, 0, &block, &len) == TK_OK);
 	REQUIRE(tk_sketch_decode(&fuzz_heap, block, len, &copy) == TK_OK);
@@ -83,7 +83,7 @@ store_and_load(Machine *machine, unsigned at, TkEncodeMode mode)
 static void
 execute(Machine *machine, const uint8_t *code)
 {
-	unsigned	at = code[0] / 16 % SKETCHES;
+	unsigned at = code[0] / 16 % SKETCHES;
 
 	switch (code[0] % 16)
 	{
@@ -125,9 +125,9 @@ check_bounds(const Machine *machine)
 		fuzz_check_promises(machine->sketches[at]);
 		for (uint32_t i = 0; i < KEYS; i++)
 		{
-			uint8_t		key[8];
-			uint64_t	lower;
-			uint64_t	upper;
+			uint8_t key[8];
+			uint64_t lower;
+			uint64_t upper;
 
 			tk_bigint_key((int64_t) i * 7919, key);
 			tk_sketch_estimate(machine->sketches[at], key, sizeof(key), &lower, &upper);
@@ -146,9 +146,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(&machine, 0, sizeof(machine));
 	for (int at = 0; at < SKETCHES; at++)
 	{
-		uint32_t	capacity = 1 + data[at] * 3u;
+		uint32_t capacity = 1 + data[at] * 3u;
 
-		REQUIRE(tk_sketch_create(&fuzz_heap, TK_KIND_BIGINT, 1 + data[at] / 2, capacity, &machine.sketches[at]) == TK_OK);
+		REQUIRE(tk_sketch_create(&fuzz_heap, TK_KIND_BIGINT, 1 + data[at] / 2, capacity,
+								 &machine.sketches[at]) == TK_OK);
 	}
 	data += SKETCHES;
 	size -= SKETCHES;

@@ -1,251 +1,8 @@
 /*
- * redis_client_test.c - the Redis edge against a real redis-server, which the test starts in a directory of
- * its own, stops, kills and starts again.
- *
- * What Redis holds is looked at through a second connection, by plain hiredis.
+ * redis_client_test.c - what the Redis client writes and reads, on a real redis-server: contents, fences,
+ * expiry, large and binary keys, errors of single keys.
  */
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <hiredis/hiredis.h>
-
-#include "../../bridge/redis_client.h"
-#include "bridge_tap.h"
-
-#define NOW (INT64_C(1700000000123456)) /* us */
-#define MS INT64_C(1000)
-#define LATER (INT64_C(4102444800000) * MS) /* 2100, in us */
-#define COMMAND_TIMEOUT 2000
-
-static char directory[] = "/tmp/redis_client_test.XXXXXX";
-static char socket_path[64];
-static int tcp_port;
-static pid_t server;
-static redisContext *observer;
-static RedisClient *client;
-
-/* ---- the server ---- */
-
-static int
-find_free_port(void)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(address);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	if (fd < 0 || bind(fd, (struct sockaddr *) &address, len) != 0 ||
-		getsockname(fd, (struct sockaddr *) &address, &len) != 0)
-		abort();
-	close(fd);
-	return ntohs(address.sin_port);
-}
-
-static void
-exec_server(void)
-{
-	char port[16];
-	int null = open("/dev/null", O_WRONLY);
-
-	snprintf(port, sizeof(port), "%d", tcp_port);
-	dup2(null, STDOUT_FILENO);
-	dup2(null, STDERR_FILENO);
-	execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1", "--unixsocket", socket_path,
-		   "--dir", directory, "--save", "", "--enable-debug-command", "yes", (char *) NULL);
-	_exit(127);
-}
-
-static void
-close_connections(void)
-{
-	redis_client_close(client);
-	client = NULL;
-	if (observer != NULL)
-		redisFree(observer);
-	observer = NULL;
-}
-
-static void
-kill_server(void)
-{
-	close_connections();
-	if (server > 0)
-	{
-		kill(server, SIGKILL);
-		waitpid(server, NULL, 0);
-	}
-	server = 0;
-	unlink(socket_path);
-}
-
-static void
-start_server(void)
-{
-	server = fork();
-	if (server == 0)
-		exec_server();
-	for (int i = 0; i < 500; i++)
-	{
-		observer = redisConnectUnix(socket_path);
-		if (observer != NULL && observer->err == 0)
-			return;
-		redisFree(observer);
-		observer = NULL;
-		usleep(20000);
-	}
-	printf("Bail out! redis-server does not start\n");
-	kill_server();
-	exit(1);
-}
-
-static void
-clean_up(void)
-{
-	kill_server();
-	rmdir(directory);
-}
-
-/* ---- looking at it ---- */
-
-static void
-show(char *to, size_t size, const redisReply *reply)
-{
-	size_t used = strlen(to);
-
-	if (used > 0 && used + 1 < size)
-		strcpy(to + used++, " ");
-	if (reply->type == REDIS_REPLY_INTEGER)
-		snprintf(to + used, size - used, "%lld", reply->integer);
-	else if (reply->type == REDIS_REPLY_NIL)
-		snprintf(to + used, size - used, "nil");
-	else if (reply->type != REDIS_REPLY_ARRAY)
-		snprintf(to + used, size - used, "%s", reply->str);
-	else
-	{
-		to[used > 0 ? used - 1 : 0] = '\0';
-		for (size_t i = 0; i < reply->elements; i++)
-			show(to, size, reply->element[i]);
-	}
-}
-
-/* The answer to a command (hiredis' format, %b: bytes and their number) as text, its elements joined by
- * spaces. */
-static const char *
-ask(const char *format, ...)
-{
-	static char answers[4][4096];
-	static int turn;
-	char *answer = answers[turn++ % 4];
-	redisReply *reply;
-	va_list args;
-
-	answer[0] = '\0';
-	va_start(args, format);
-	reply = redisvCommand(observer, format, args);
-	va_end(args);
-	if (reply == NULL)
-		return "no answer";
-	show(answer, sizeof(answers[0]), reply);
-	freeReplyObject(reply);
-	return answer;
-}
-
-__attribute__((format(printf, 3, 4))) static void
-is(const char *actual, const char *expected, const char *format, ...)
-{
-	char name[200];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(name, sizeof(name), format, args);
-	va_end(args);
-	if (!tap_ok(strcmp(actual, expected) == 0, "%s", name))
-		printf("# found:    %s\n# expected: %s\n", actual, expected);
-}
-
-/* ---- writing ---- */
-
-static MirrorText
-text(const char *string)
-{
-	return (MirrorText){string, strlen(string)};
-}
-
-static RedisClientConfig
-config_of(void)
-{
-	return (RedisClientConfig){
-		.host = socket_path, .port = 0, .connect_timeout = 1000, .command_timeout = COMMAND_TIMEOUT};
-}
-
-static void
-open_client(void)
-{
-	RedisClientConfig config = config_of();
-	char error[REDIS_CLIENT_ERROR_LEN];
-
-	client = redis_client_open(&config, error);
-	if (client != NULL)
-		return;
-	printf("Bail out! %s\n", error);
-	clean_up();
-	exit(1);
-}
-
-/* Up to 8 members a, b, c, ... with the given score, the next less by one, and so on; one field. */
-static RedisWrite
-make_write(const char *zset, const char *hash, size_t n_members, int64_t score, int64_t expire_at)
-{
-	static const MirrorText members[] = {{"a", 1}, {"b", 1}, {"c", 1}, {"d", 1},
-										 {"e", 1}, {"f", 1}, {"g", 1}, {"h", 1}};
-	static const MirrorText fields[] = {{"total", 5}, {"77", 2}};
-	static int64_t scores[16][8];
-	static int turn;
-	int64_t *own = scores[turn++ % 16];
-
-	for (size_t i = 0; i < n_members; i++)
-		own[i] = score - (int64_t) i;
-	return (RedisWrite){.action = REDIS_REPLACE,
-						.key = {.zset = zset != NULL ? text(zset) : (MirrorText){NULL, 0},
-								.hash = text(hash),
-								.n_members = n_members,
-								.members = members,
-								.scores = own,
-								.n_fields = 1,
-								.fields = fields,
-								.expire_at = expire_at},
-						.stamp = "lastUpdated"};
-}
-
-static RedisWrite
-make_retiming(const char *zset, const char *hash, int64_t expire_at)
-{
-	RedisWrite write = make_write(zset, hash, 0, 0, expire_at);
-
-	write.action = REDIS_RETIME;
-	return write;
-}
-
-/* Writes one key; the outcome. */
-static RedisOutcome
-write_one(RedisWrite write, int64_t incarnation, int64_t timeline, int64_t sequence)
-{
-	RedisFence fence = {incarnation, timeline, sequence};
-
-	if (!redis_client_write(client, &fence, NOW, &write, 1))
-		return (RedisOutcome) -1;
-	return write.outcome;
-}
-
-/* ---- tests ---- */
+#include "redis_server.h"
 
 static void
 test_contents(void)
@@ -421,30 +178,6 @@ test_forgotten_script(void)
 	is(redis_client_error(client), "", "nothing is reported");
 }
 
-/* n members of which some are no text, and as many fields. */
-static RedisWrite
-make_large(const char *zset, const char *hash, size_t n, MirrorText *texts, int64_t *scores,
-		   char (*bytes)[16])
-{
-	for (size_t i = 0; i < n; i++)
-	{
-		memset(bytes[i], 0xff, 16);
-		memcpy(bytes[i], "\r\n\0$", 4);
-		memcpy(bytes[i] + 4, &i, sizeof(i));
-		texts[i] = (MirrorText){bytes[i], 16};
-		scores[i] = INT64_C(9007199254740991) - (int64_t) i;
-	}
-	return (RedisWrite){.action = REDIS_REPLACE,
-						.key = {.zset = text(zset),
-								.hash = text(hash),
-								.n_members = n,
-								.members = texts,
-								.scores = scores,
-								.n_fields = n / 2,
-								.fields = texts,
-								.expire_at = LATER}};
-}
-
 static void
 test_large_and_binary(void)
 {
@@ -539,177 +272,31 @@ test_reading(void)
 		   "after which the client still works");
 }
 
-/* ---- opening ---- */
-
-/* The error of opening, "" if it works. */
-static const char *
-try_open(RedisClientConfig config)
-{
-	static char error[REDIS_CLIENT_ERROR_LEN];
-	RedisClient *other = redis_client_open(&config, error);
-
-	if (other != NULL)
-		error[0] = '\0';
-	redis_client_close(other);
-	return error;
-}
-
 static void
-test_opening(void)
+test_names(void)
 {
-	RedisClientConfig config = config_of();
+	const MirrorText *names;
+	size_t n = 99;
+	int wrong = 0;
 
-	config.host = "127.0.0.1";
-	config.port = tcp_port;
-	is(try_open(config), "", "TCP works");
-	config.port = find_free_port();
-	tap_ok(strstr(try_open(config), "could not connect: Connection refused") != NULL,
-		   "a closed port is told");
-	config = config_of();
-	config.db = 3;
-	is(try_open(config), "", "a database may be chosen");
-	config.db = 1000;
-	tap_ok(strstr(try_open(config), "could not select the database: ERR") != NULL,
-		   "a database that is not there is told");
-	config = config_of();
-	config.tls = true;
-	tap_ok(strstr(try_open(config), "TLS is not supported") != NULL, "TLS is refused clearly");
-}
-
-static void
-test_passwords(void)
-{
-	RedisClientConfig config = config_of();
-
-	ask("ACL SETUSER publisher on >s3cret ~* +@all");
-	ask("CONFIG SET requirepass hush");
-	tap_ok(strstr(try_open(config), "NOAUTH") != NULL, "a missing password is told");
-	config.password = "wr0ng";
-	tap_ok(strstr(try_open(config), "could not authenticate: WRONGPASS") != NULL &&
-			   strstr(try_open(config), "wr0ng") == NULL,
-		   "a wrong one too, without showing it");
-	config.password = "hush";
-	is(try_open(config), "", "the right one works");
-	config.username = "publisher";
-	tap_ok(strstr(try_open(config), "WRONGPASS") != NULL, "each user has a password of its own");
-	config.password = "s3cret";
-	is(try_open(config), "", "which works");
-	ask("AUTH hush");
-	ask("ACL SETUSER publisher -eval -evalsha -script");
-	tap_ok(strstr(try_open(config), "could not load the script: NOPERM") != NULL,
-		   "a user without the right to is told");
-	ask("CONFIG SET requirepass %s", "");
-}
-
-/* ---- a server that goes away ---- */
-
-static double
-seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double) now.tv_sec + (double) now.tv_nsec / 1e9;
-}
-
-static void
-test_hanging_server(void)
-{
-	RedisClientConfig config = config_of();
-	char error[REDIS_CLIENT_ERROR_LEN];
-	RedisFence fence = {1, 1, 1};
-	RedisWrite write = make_write("hang:z", "hang:h", 1, 1, LATER);
-	RedisClient *hasty;
-	double start;
-	bool ok;
-
-	config.command_timeout = 300;
-	hasty = redis_client_open(&config, error);
-	kill(server, SIGSTOP);
-	start = seconds();
-	ok = redis_client_write(hasty, &fence, NOW, &write, 1);
-	tap_ok(!ok && write.outcome == REDIS_NOT_SENT, "a server that hangs is given up");
-	tap_ok(seconds() - start < 1.5, "soon after its timeout");
-	is(redis_client_error(hasty), "lost the connection: no answer within 300 ms", "which the message tells");
-	redis_client_close(hasty);
-	start = seconds();
-	tap_ok(strstr(try_open(config), "no answer within 300 ms") != NULL && seconds() - start < 1.5,
-		   "opening does not wait longer either");
-	kill(server, SIGCONT);
-}
-
-/* Kills the server some time after now, from a process of its own. */
-static pid_t
-kill_later(useconds_t us)
-{
-	pid_t killer = fork();
-
-	if (killer != 0)
-		return killer;
-	usleep(us);
-	kill(server, SIGKILL);
-	_exit(0);
-}
-
-static void
-test_dying_server(void)
-{
-	enum
-	{
-		N_WRITES = 3000,
-		N_MEMBERS = 2000
-	};
-	RedisWrite *writes = calloc(N_WRITES, sizeof(*writes));
-	MirrorText *texts = calloc(N_MEMBERS, sizeof(*texts));
-	int64_t *scores = calloc(N_MEMBERS, sizeof(*scores));
-	char(*bytes)[16] = calloc(N_MEMBERS, sizeof(*bytes));
-	RedisFence fence = {1, 1, 1};
-	size_t done = 0;
-	size_t unsent = 0;
-	bool in_order = true;
-	pid_t killer;
-
-	for (int i = 0; i < N_WRITES; i++)
-		writes[i] = make_large("die:z", "die:h", N_MEMBERS, texts, scores, bytes);
-	killer = kill_later(300000);
-	tap_ok(!redis_client_write(client, &fence, NOW, writes, N_WRITES),
-		   "a server that dies in a pipeline is noticed");
-	waitpid(killer, NULL, 0);
-	for (int i = 0; i < N_WRITES; i++)
-	{
-		in_order &= writes[i].outcome == REDIS_NOT_SENT || unsent == 0;
-		done += writes[i].outcome == REDIS_DONE;
-		unsent += writes[i].outcome == REDIS_NOT_SENT;
-	}
-	tap_ok(done > 0 && unsent > 0 && done + unsent == N_WRITES && in_order,
-		   "%zu of %d writes were acknowledged, the rest was not", done, N_WRITES);
-	tap_ok(redis_client_error(client)[0] != '\0', "the message: %s", redis_client_error(client));
-	tap_ok(!redis_client_write(client, &fence, NOW, writes, 1), "the client is of no more use");
-	free(writes);
-	free(texts);
-	free(scores);
-	free(bytes);
-
-	kill_server();
-	tap_ok(strstr(try_open(config_of()), "could not connect") != NULL,
-		   "another one does not open while it is down");
-	start_server();
-	open_client();
-	tap_ok(write_one(make_write("z", "h", 1, 1, LATER), 1, 1, 1) == REDIS_DONE,
-		   "and works once it is up again");
+	names = redis_client_read_names(client, "no such", &n);
+	tap_ok(names != NULL && n == 0, "a hash that is not there has no names");
+	for (int i = 0; i < 500; i++)
+		ask("HSET names n%d value", i);
+	names = redis_client_read_names(client, "names", &n);
+	tap_ok(names != NULL && n == 500, "all names of a hash are read");
+	for (size_t i = 0; names != NULL && i < n; i++)
+		wrong += names[i].len < 2 || strcmp(ask("HEXISTS names %b", names[i].data, names[i].len), "1") != 0;
+	tap_ok(wrong == 0, "each is one of them");
+	tap_ok(redis_client_read_names(client, "s", &n) == NULL &&
+			   strstr(redis_client_error(client), "WRONGTYPE") != NULL,
+		   "another type is an error");
 }
 
 int
 main(void)
 {
-	signal(SIGPIPE, SIG_IGN); /* as in a PostgreSQL process */
-	if (mkdtemp(directory) == NULL)
-		abort();
-	snprintf(socket_path, sizeof(socket_path), "%s/socket", directory);
-	tcp_port = find_free_port();
-	start_server();
-	open_client();
-
+	set_up();
 	test_contents();
 	test_same_again();
 	test_fence_order();
@@ -719,11 +306,7 @@ main(void)
 	test_large_and_binary();
 	test_failing_keys();
 	test_reading();
-	test_opening();
-	test_passwords();
-	test_hanging_server();
-	test_dying_server();
-
+	test_names();
 	clean_up();
 	return tap_done();
 }

@@ -1,8 +1,8 @@
 /*
  * sketch_corrupt_test.c
- *		Hostile bytes: every byte of valid encodings set to every value, every truncation, bytes added, many random
- *		changes, and random bytes. Whatever is refused must leave no trace; whatever is accepted must be canonical
- *		(encode to the very bytes that were read) and keep the promises of a sketch.
+ *		Hostile bytes: every byte of valid encodings set to every value, every truncation, bytes added, many
+ *random changes, and random bytes. Whatever is refused must leave no trace; whatever is accepted must be
+ *canonical (encode to the very bytes that were read) and keep the promises of a sketch.
  *
  * Argument: rounds of random changes for each sample (default 10,000).
  */
@@ -13,13 +13,13 @@
 typedef struct Sample
 {
 	const char *name;
-	uint8_t		bytes[MAX_SAMPLE];
-	size_t		len;
+	uint8_t bytes[MAX_SAMPLE];
+	size_t len;
 } Sample;
 
 static Heap heap;
 static TkAllocator alloc;
-static TkSketch *target;		/* what hostile bytes are merged into */
+static TkSketch *target; /* what hostile bytes are merged into */
 static uint8_t *target_bytes;
 static size_t target_len;
 static uint64_t accepted;
@@ -38,9 +38,9 @@ note(bool holds, const char *what)
 static bool
 encodes_to(const TkSketch *s, const uint8_t *bytes, size_t len)
 {
-	void	   *block;
-	size_t		got;
-	bool		same;
+	void *block;
+	size_t got;
+	bool same;
 
 	if (tk_sketch_encode(s, TK_PARTIAL, &alloc, 0, &block, &got) != TK_OK)
 		return false;
@@ -53,11 +53,11 @@ encodes_to(const TkSketch *s, const uint8_t *bytes, size_t len)
 static void
 check_items(const TkSketch *s)
 {
-	TkItem	   *items;
-	size_t		count;
-	uint64_t	total = tk_sketch_total(s);
-	uint64_t	room = total;
-	uint64_t	theta = tk_sketch_max_error(s);
+	TkItem *items;
+	size_t count;
+	uint64_t total = tk_sketch_total(s);
+	uint64_t room = total;
+	uint64_t theta = tk_sketch_max_error(s);
 
 	if (tk_sketch_items(s, &alloc, SIZE_MAX, &items, &count) != TK_OK)
 	{
@@ -67,31 +67,34 @@ check_items(const TkSketch *s)
 	note(theta <= total / (tk_sketch_capacity(s) + 1), "theta <= n/(m+1)");
 	for (size_t i = 0; i < count; i++)
 	{
-		uint64_t	lower;
-		uint64_t	upper;
+		uint64_t lower;
+		uint64_t upper;
 
-		note(items[i].lower <= items[i].upper && items[i].upper - items[i].lower <= theta && items[i].upper <= total,
+		note(items[i].lower <= items[i].upper && items[i].upper - items[i].lower <= theta &&
+				 items[i].upper <= total,
 			 "bounds of an item");
 		note(items[i].lower <= room, "lower bounds add up to no more than the total");
 		room -= items[i].lower <= room ? items[i].lower : room;
 		note(tk_sketch_estimate(s, items[i].key, items[i].key_len, &lower, &upper) && upper == items[i].upper,
 			 "an item is found by its key");
-		note(tk_sketch_kind(s) != TK_KIND_TEXT || tk_text_is_valid(items[i].key, items[i].key_len), "text is UTF-8");
+		note(tk_sketch_kind(s) != TK_KIND_TEXT || tk_text_is_valid(items[i].key, items[i].key_len),
+			 "text is UTF-8");
 	}
 	if (items != NULL)
 		heap_release(&heap, items);
 }
 
-/* A view may accept what decoding refuses (equal keys, bad text), but never the other way, and it must be safe. */
+/* A view may accept what decoding refuses (equal keys, bad text), but never the other way, and it must be
+ * safe. */
 static bool
 try_view(const uint8_t *bytes, size_t len)
 {
-	TkView		view;
-	TkItem	   *items;
-	size_t		count;
-	uint64_t	lower;
-	uint64_t	upper;
-	uint64_t	touched = 0;
+	TkView view;
+	TkItem *items;
+	size_t count;
+	uint64_t lower;
+	uint64_t upper;
+	uint64_t touched = 0;
 
 	if (tk_view_open(bytes, len, &view) != TK_OK)
 		return false;
@@ -109,19 +112,21 @@ try_view(const uint8_t *bytes, size_t len)
 static void
 try_merge(const uint8_t *bytes, size_t len, bool decodes)
 {
-	TkSketch   *copy;
-	TkStatus	status;
+	TkSketch *copy;
+	TkStatus status;
 
 	if (!decodes)
 	{
 		status = tk_sketch_merge_encoded(target, bytes, len);
-		note(status == TK_CORRUPT || status == TK_UNSUPPORTED || status == TK_KIND_MISMATCH, "what cannot be read is not merged");
+		note(status == TK_CORRUPT || status == TK_UNSUPPORTED || status == TK_KIND_MISMATCH,
+			 "what cannot be read is not merged");
 		return;
 	}
 	if (tk_sketch_clone(target, NULL, &copy) != TK_OK)
 		abort();
 	status = tk_sketch_merge_encoded(copy, bytes, len);
-	note(status == TK_OK || status == TK_KIND_MISMATCH || status == TK_OVERFLOW, "what can be read can be merged");
+	note(status == TK_OK || status == TK_KIND_MISMATCH || status == TK_OVERFLOW,
+		 "what can be read can be merged");
 	if (status == TK_OK)
 		check_items(copy);
 	tk_sketch_free(copy);
@@ -131,10 +136,10 @@ try_merge(const uint8_t *bytes, size_t len, bool decodes)
 static void
 try_bytes(const uint8_t *given, size_t len)
 {
-	uint8_t    *bytes = malloc(len > 0 ? len : 1);
-	TkSketch   *s;
-	TkStatus	status;
-	bool		viewed;
+	uint8_t *bytes = malloc(len > 0 ? len : 1);
+	TkSketch *s;
+	TkStatus status;
+	bool viewed;
 
 	memcpy(bytes, given, len);
 	status = tk_sketch_decode(&alloc, bytes, len, &s);
@@ -159,13 +164,13 @@ try_bytes(const uint8_t *given, size_t len)
 static void
 every_byte(const Sample *sample)
 {
-	uint8_t		bytes[MAX_SAMPLE];
+	uint8_t bytes[MAX_SAMPLE];
 
 	memcpy(bytes, sample->bytes, sample->len);
 	for (size_t at = 0; at < sample->len; at++)
 	{
 		/* all values where the numbers are, a few in the long tail of keys */
-		int			step = at < 400 ? 1 : 37;
+		int step = at < 400 ? 1 : 37;
 
 		for (int value = 0; value < 256; value += step)
 		{
@@ -179,7 +184,7 @@ every_byte(const Sample *sample)
 static void
 every_length(const Sample *sample)
 {
-	uint8_t		bytes[MAX_SAMPLE + 16];
+	uint8_t bytes[MAX_SAMPLE + 16];
 
 	memset(bytes, 'x', sizeof(bytes));
 	memcpy(bytes, sample->bytes, sample->len);
@@ -191,17 +196,17 @@ every_length(const Sample *sample)
 static void
 random_changes(const Sample *sample, uint64_t *random, uint64_t rounds)
 {
-	uint8_t		bytes[MAX_SAMPLE + 16];
+	uint8_t bytes[MAX_SAMPLE + 16];
 
 	for (uint64_t round = 0; round < rounds; round++)
 	{
-		size_t		len = sample->len;
-		uint64_t	changes = 1 + random_below(random, 4);
+		size_t len = sample->len;
+		uint64_t changes = 1 + random_below(random, 4);
 
 		memcpy(bytes, sample->bytes, len);
 		for (; changes > 0 && len > 1; changes--)
 		{
-			size_t		at = random_below(random, random_below(random, 2) ? len : (len < 40 ? len : 40));
+			size_t at = random_below(random, random_below(random, 2) ? len : (len < 40 ? len : 40));
 
 			switch (random_below(random, 4))
 			{
@@ -229,11 +234,11 @@ random_changes(const Sample *sample, uint64_t *random, uint64_t rounds)
 static void
 random_bytes(uint64_t *random, uint64_t rounds)
 {
-	uint8_t		bytes[64];
+	uint8_t bytes[64];
 
 	for (uint64_t round = 0; round < rounds; round++)
 	{
-		size_t		len = random_below(random, sizeof(bytes));
+		size_t len = random_below(random, sizeof(bytes));
 
 		for (size_t at = 0; at < len; at++)
 			bytes[at] = (uint8_t) (random_next(random) >> random_below(random, 9));
@@ -252,7 +257,7 @@ random_bytes(uint64_t *random, uint64_t rounds)
 static void
 take_sample(Sample *sample, const char *name, TkSketch *s, TkEncodeMode mode)
 {
-	void	   *block;
+	void *block;
 
 	sample->name = name;
 	if (tk_sketch_encode(s, mode, &alloc, 0, &block, &sample->len) != TK_OK || sample->len > MAX_SAMPLE)
@@ -268,7 +273,7 @@ take_sample(Sample *sample, const char *name, TkSketch *s, TkEncodeMode mode)
 static TkSketch *
 text_sketch(uint32_t capacity, uint64_t keys, uint64_t rounds)
 {
-	TkSketch   *s = must_create(&alloc, TK_KIND_TEXT, 3, capacity);
+	TkSketch *s = must_create(&alloc, TK_KIND_TEXT, 3, capacity);
 
 	for (uint64_t i = 0; i < rounds; i++)
 		add_numbered(s, i % (1 + i % keys), 1 + i % 7);
@@ -278,7 +283,7 @@ text_sketch(uint32_t capacity, uint64_t keys, uint64_t rounds)
 static TkSketch *
 mixed_sketch(void)
 {
-	TkSketch   *s = text_sketch(20, 10, 100);
+	TkSketch *s = text_sketch(20, 10, 100);
 
 	add_text(s, "", 5);
 	add_text(s, "\xC3\xA9t\xC3\xA9", 5);
@@ -289,8 +294,8 @@ mixed_sketch(void)
 static TkSketch *
 wide_sketch(TkKind kind)
 {
-	TkSketch   *s = must_create(&alloc, kind, 3, 12);
-	uint8_t		key[16] = {0};
+	TkSketch *s = must_create(&alloc, kind, 3, 12);
+	uint8_t key[16] = {0};
 
 	for (uint32_t i = 0; i < 4000; i++)
 	{
@@ -303,7 +308,7 @@ wide_sketch(TkKind kind)
 static TkSketch *
 huge_sketch(void)
 {
-	TkSketch   *s = must_create(&alloc, TK_KIND_TEXT, 2, 4);
+	TkSketch *s = must_create(&alloc, TK_KIND_TEXT, 2, 4);
 
 	for (uint64_t i = 0; i < 1100; i++)
 		add_numbered(s, i, UINT64_C(1) << (12 + i % 40));
@@ -313,7 +318,7 @@ huge_sketch(void)
 static size_t
 make_samples(Sample *samples)
 {
-	size_t		count = 0;
+	size_t count = 0;
 
 	take_sample(&samples[count++], "empty", text_sketch(7, 1, 0), TK_FINAL);
 	take_sample(&samples[count++], "exact, one length", text_sketch(20, 9, 50), TK_FINAL);
@@ -331,16 +336,16 @@ make_samples(Sample *samples)
 static void
 try_import(const uint8_t *given, size_t len, TkKind kind)
 {
-	uint8_t    *bytes = malloc(len > 0 ? len : 1);
-	TkSketch   *s;
-	TkStatus	status;
+	uint8_t *bytes = malloc(len > 0 ? len : 1);
+	TkSketch *s;
+	TkStatus status;
 
 	memcpy(bytes, given, len);
 	status = tk_sketch_from_datasketches(&alloc, kind, 3, bytes, len, &s);
 	if (status == TK_OK)
 	{
-		void	   *block;
-		size_t		out;
+		void *block;
+		size_t out;
 
 		check_items(s);
 		note(tk_sketch_to_datasketches(s, NULL, 0, &block, &out) == TK_OK, "what was imported is exported");
@@ -348,17 +353,18 @@ try_import(const uint8_t *given, size_t len, TkKind kind)
 		tk_sketch_free(s);
 	}
 	else
-		note(s == NULL && (status == TK_CORRUPT || status == TK_UNSUPPORTED), "import refuses with a fitting status");
+		note(s == NULL && (status == TK_CORRUPT || status == TK_UNSUPPORTED),
+			 "import refuses with a fitting status");
 	free(bytes);
 }
 
 static void
 corrupt_import(TkSketch *s)
 {
-	TkKind		kind = tk_sketch_kind(s);
-	void	   *block;
-	uint8_t    *bytes;
-	size_t		len;
+	TkKind kind = tk_sketch_kind(s);
+	void *block;
+	uint8_t *bytes;
+	size_t len;
 
 	if (tk_sketch_to_datasketches(s, &alloc, 0, &block, &len) != TK_OK)
 		abort();
@@ -367,7 +373,7 @@ corrupt_import(TkSketch *s)
 		try_import(bytes, at, kind);
 	for (size_t at = 0; at < len; at++)
 	{
-		uint8_t		was = bytes[at];
+		uint8_t was = bytes[at];
 
 		for (int value = 0; value < 256; value++)
 		{
@@ -384,10 +390,10 @@ int
 main(int argc, char **argv)
 {
 	static Sample samples[16];
-	uint64_t	rounds = argc > 1 ? strtoull(argv[1], NULL, 10) : 10000;
-	uint64_t	random = 99;
-	size_t		count;
-	void	   *block;
+	uint64_t rounds = argc > 1 ? strtoull(argv[1], NULL, 10) : 10000;
+	uint64_t random = 99;
+	size_t count;
+	void *block;
 
 	alloc = heap_allocator(&heap);
 	target = text_sketch(30, 60, 500);
@@ -397,7 +403,7 @@ main(int argc, char **argv)
 	count = make_samples(samples);
 	for (size_t at = 0; at < count; at++)
 	{
-		uint64_t	before = wrong;
+		uint64_t before = wrong;
 
 		accepted = refused = 0;
 		try_bytes(samples[at].bytes, samples[at].len);
@@ -405,12 +411,13 @@ main(int argc, char **argv)
 		every_byte(&samples[at]);
 		every_length(&samples[at]);
 		random_changes(&samples[at], &random, rounds);
-		ok(wrong == before, "%s: %zu bytes, %llu variants refused, %llu accepted", samples[at].name, samples[at].len,
-		   (unsigned long long) refused, (unsigned long long) accepted);
+		ok(wrong == before, "%s: %zu bytes, %llu variants refused, %llu accepted", samples[at].name,
+		   samples[at].len, (unsigned long long) refused, (unsigned long long) accepted);
 	}
 	accepted = refused = 0;
 	random_bytes(&random, 5 * rounds);
-	ok(wrong == 0, "random bytes: %llu refused, %llu accepted", (unsigned long long) refused, (unsigned long long) accepted);
+	ok(wrong == 0, "random bytes: %llu refused, %llu accepted", (unsigned long long) refused,
+	   (unsigned long long) accepted);
 	corrupt_import(text_sketch(15, 3000, 9000));
 	corrupt_import(text_sketch(7, 1, 0));
 	corrupt_import(mixed_sketch());

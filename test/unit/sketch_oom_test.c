@@ -2,10 +2,10 @@
  * sketch_oom_test.c
  *		The Nth allocation fails, for every N, in every function that allocates.
  *
- * Each operation runs on a clone of its subject, once for each allocation that it makes, with that one failing,
- * and once more with that and all later ones failing. It may do without the memory (a sketch needs no filter), or
- * return TK_NO_MEMORY; then its subject must be byte for byte what it was, and the operation must succeed when it
- * is tried again.
+ * Each operation runs on a clone of its subject, once for each allocation that it makes, with that one
+ *failing, and once more with that and all later ones failing. It may do without the memory (a sketch needs no
+ *filter), or return TK_NO_MEMORY; then its subject must be byte for byte what it was, and the operation must
+ *succeed when it is tried again.
  */
 #include "sketch_support.h"
 
@@ -13,10 +13,10 @@ typedef TkStatus (*Operation)(TkSketch *s);
 
 static Heap heap;
 static TkAllocator alloc;
-static TkSketch *other;			/* a second sketch, for merges */
-static void *stored;			/* its stored form */
+static TkSketch *other; /* a second sketch, for merges */
+static void *stored;    /* its stored form */
 static size_t stored_len;
-static void *foreign;			/* its DataSketches form */
+static void *foreign; /* its DataSketches form */
 static size_t foreign_len;
 
 /* ---- operations: each releases what it made ---- */
@@ -24,8 +24,10 @@ static size_t foreign_len;
 static TkStatus
 op_update(TkSketch *s)
 {
-	return add_text(s, "a key that is not there yet, and long enough to be worth an arena of its own: "
-					   "............................................................................", 1000000);
+	return add_text(s,
+					"a key that is not there yet, and long enough to be worth an arena of its own: "
+					"............................................................................",
+					1000000);
 }
 
 static TkStatus
@@ -49,8 +51,8 @@ op_trim(TkSketch *s)
 static TkStatus
 op_clone(TkSketch *s)
 {
-	TkSketch   *copy;
-	TkStatus	status = tk_sketch_clone(s, NULL, &copy);
+	TkSketch *copy;
+	TkStatus status = tk_sketch_clone(s, NULL, &copy);
 
 	tk_sketch_free(copy);
 	return status;
@@ -59,9 +61,9 @@ op_clone(TkSketch *s)
 static TkStatus
 op_encode(TkSketch *s)
 {
-	void	   *block;
-	size_t		len;
-	TkStatus	status = tk_sketch_encode(s, TK_FINAL, NULL, 4, &block, &len);
+	void *block;
+	size_t len;
+	TkStatus status = tk_sketch_encode(s, TK_FINAL, NULL, 4, &block, &len);
 
 	if (block != NULL)
 		heap_release(&heap, block);
@@ -71,9 +73,9 @@ op_encode(TkSketch *s)
 static TkStatus
 op_export(TkSketch *s)
 {
-	void	   *block;
-	size_t		len;
-	TkStatus	status = tk_sketch_to_datasketches(s, NULL, 4, &block, &len);
+	void *block;
+	size_t len;
+	TkStatus status = tk_sketch_to_datasketches(s, NULL, 4, &block, &len);
 
 	if (block != NULL)
 		heap_release(&heap, block);
@@ -83,9 +85,9 @@ op_export(TkSketch *s)
 static TkStatus
 op_items(TkSketch *s)
 {
-	TkItem	   *items;
-	size_t		count;
-	TkStatus	status = tk_sketch_items(s, &alloc, 5, &items, &count);
+	TkItem *items;
+	size_t count;
+	TkStatus status = tk_sketch_items(s, &alloc, 5, &items, &count);
 
 	if (items != NULL)
 		heap_release(&heap, items);
@@ -95,10 +97,10 @@ op_items(TkSketch *s)
 static TkStatus
 op_view_items(TkSketch *s)
 {
-	TkView		view;
-	TkItem	   *items;
-	size_t		count;
-	TkStatus	status = tk_view_open(stored, stored_len, &view);
+	TkView view;
+	TkItem *items;
+	size_t count;
+	TkStatus status = tk_view_open(stored, stored_len, &view);
 
 	(void) s;
 	if (status != TK_OK)
@@ -112,8 +114,8 @@ op_view_items(TkSketch *s)
 static TkStatus
 op_create(TkSketch *s)
 {
-	TkSketch   *made;
-	TkStatus	status = tk_sketch_create(&alloc, tk_sketch_kind(s), 1, 1, &made);
+	TkSketch *made;
+	TkStatus status = tk_sketch_create(&alloc, tk_sketch_kind(s), 1, 1, &made);
 
 	tk_sketch_free(made);
 	return status;
@@ -122,8 +124,8 @@ op_create(TkSketch *s)
 static TkStatus
 op_decode(TkSketch *s)
 {
-	TkSketch   *made;
-	TkStatus	status = tk_sketch_decode(&alloc, stored, stored_len, &made);
+	TkSketch *made;
+	TkStatus status = tk_sketch_decode(&alloc, stored, stored_len, &made);
 
 	(void) s;
 	tk_sketch_free(made);
@@ -133,8 +135,8 @@ op_decode(TkSketch *s)
 static TkStatus
 op_import(TkSketch *s)
 {
-	TkSketch   *made;
-	TkStatus	status = tk_sketch_from_datasketches(&alloc, TK_KIND_TEXT, 1, foreign, foreign_len, &made);
+	TkSketch *made;
+	TkStatus status = tk_sketch_from_datasketches(&alloc, TK_KIND_TEXT, 1, foreign, foreign_len, &made);
 
 	(void) s;
 	tk_sketch_free(made);
@@ -146,7 +148,7 @@ op_import(TkSketch *s)
 static void *
 state_of(const TkSketch *s, size_t *len)
 {
-	void	   *block;
+	void *block;
 
 	if (tk_sketch_encode(s, TK_PARTIAL, NULL, 0, &block, len) != TK_OK)
 		abort();
@@ -156,9 +158,9 @@ state_of(const TkSketch *s, size_t *len)
 static bool
 is_state(const TkSketch *s, const void *bytes, size_t len)
 {
-	size_t		now_len;
-	void	   *now = state_of(s, &now_len);
-	bool		same = now_len == len && memcmp(now, bytes, len) == 0;
+	size_t now_len;
+	void *now = state_of(s, &now_len);
+	bool same = now_len == len && memcmp(now, bytes, len) == 0;
 
 	heap_release(&heap, now);
 	return same;
@@ -168,12 +170,12 @@ is_state(const TkSketch *s, const void *bytes, size_t len)
 static bool
 fail_once(TkSketch *subject, Operation operation, size_t n, bool all_later, bool *fine)
 {
-	size_t		len;
-	void	   *before;
-	TkSketch   *s;
-	TkStatus	status;
-	bool		failed;
-	size_t		live;
+	size_t len;
+	void *before;
+	TkSketch *s;
+	TkStatus status;
+	bool failed;
+	size_t live;
 
 	if (tk_sketch_clone(subject, NULL, &s) != TK_OK)
 		abort();
@@ -200,9 +202,9 @@ fail_once(TkSketch *subject, Operation operation, size_t n, bool all_later, bool
 static void
 check(const char *name, TkSketch *subject, Operation operation)
 {
-	size_t		live = heap.live;
-	bool		fine = true;
-	size_t		n = 1;
+	size_t live = heap.live;
+	bool fine = true;
+	size_t n = 1;
 
 	while (fail_once(subject, operation, n, false, &fine))
 		n++;
@@ -215,7 +217,7 @@ check(const char *name, TkSketch *subject, Operation operation)
 static TkSketch *
 filled(uint32_t capacity, uint64_t keys, uint64_t rounds)
 {
-	TkSketch   *s = must_create(&alloc, TK_KIND_TEXT, 3, capacity);
+	TkSketch *s = must_create(&alloc, TK_KIND_TEXT, 3, capacity);
 
 	for (uint64_t i = 0; i < rounds; i++)
 		add_numbered(s, i % keys, 1 + i % 3);
@@ -226,17 +228,17 @@ filled(uint32_t capacity, uint64_t keys, uint64_t rounds)
 static void
 test_no_filter(void)
 {
-	TkSketch   *s = must_create(&alloc, TK_KIND_BIGINT, 5, 50);
-	uint64_t	truth[3000] = {0};
-	uint64_t	random = 3;
-	bool		fine = true;
+	TkSketch *s = must_create(&alloc, TK_KIND_BIGINT, 5, 50);
+	uint64_t truth[3000] = {0};
+	uint64_t random = 3;
+	bool fine = true;
 
 	/* the filter is the only large block */
 	heap.largest = 60000;
 	for (int i = 0; i < 100000; i++)
 	{
-		uint64_t	item = random_below(&random, 1 + random_below(&random, 3000));
-		uint8_t		key[8];
+		uint64_t item = random_below(&random, 1 + random_below(&random, 3000));
+		uint8_t key[8];
 
 		tk_bigint_key((int64_t) item, key);
 		fine = fine && tk_sketch_update(s, key, 8, 2) == TK_OK;
@@ -244,9 +246,9 @@ test_no_filter(void)
 	}
 	for (uint64_t item = 0; item < 3000; item++)
 	{
-		uint8_t		key[8];
-		uint64_t	lower;
-		uint64_t	upper;
+		uint8_t key[8];
+		uint64_t lower;
+		uint64_t upper;
 
 		tk_bigint_key((int64_t) item, key);
 		tk_sketch_estimate(s, key, 8, &lower, &upper);
@@ -262,16 +264,16 @@ test_no_filter(void)
 int
 main(void)
 {
-	TkSketch   *empty;
-	TkSketch   *small;
-	TkSketch   *full;
-	TkSketch   *busy;
+	TkSketch *empty;
+	TkSketch *small;
+	TkSketch *full;
+	TkSketch *busy;
 
 	alloc = heap_allocator(&heap);
 	other = filled(40, 2000, 9000);
 	stored = NULL;
-	if (tk_sketch_encode(other, TK_FINAL, NULL, 0, &stored, &stored_len) != TK_OK
-		|| tk_sketch_to_datasketches(other, NULL, 0, &foreign, &foreign_len) != TK_OK)
+	if (tk_sketch_encode(other, TK_FINAL, NULL, 0, &stored, &stored_len) != TK_OK ||
+		tk_sketch_to_datasketches(other, NULL, 0, &foreign, &foreign_len) != TK_OK)
 		abort();
 	empty = filled(40, 1, 0);
 	small = filled(40, 12, 12);

@@ -2,10 +2,11 @@
  * sketch_property_test.c
  *		Random histories of sketches against an exact oracle.
  *
- * A world is a universe of keys and a few sketches, each with an array that holds the true weight of every key.
- * Steps pick a sketch and update it, merge another into it (from memory or stored), trim it, send it through
- * storage, clone or reset it; the arrays follow. After each step the promises of sketch.h are checked for every
- * key. Arguments: the number of bound checks to reach (default 100,000,000), and the seed of the first world.
+ * A world is a universe of keys and a few sketches, each with an array that holds the true weight of every
+ *key. Steps pick a sketch and update it, merge another into it (from memory or stored), trim it, send it
+ *through storage, clone or reset it; the arrays follow. After each step the promises of sketch.h are checked
+ *for every key. Arguments: the number of bound checks to reach (default 100,000,000), and the seed of the
+ *first world.
  */
 #include "sketch_support.h"
 
@@ -15,16 +16,16 @@
 
 typedef struct World
 {
-	uint64_t	random;
-	TkKind		kind;
-	uint32_t	keys;			/* size of the universe */
-	uint32_t	max_capacity;
-	int			shape;			/* which keys updates favour */
-	int			weights;		/* how large weights are */
-	uint8_t    *bytes;			/* MAX_KEY for each key */
-	size_t	   *lengths;
-	TkSketch   *sketches[SKETCHES];
-	uint64_t   *truth[SKETCHES];
+	uint64_t random;
+	TkKind kind;
+	uint32_t keys; /* size of the universe */
+	uint32_t max_capacity;
+	int shape;      /* which keys updates favour */
+	int weights;    /* how large weights are */
+	uint8_t *bytes; /* MAX_KEY for each key */
+	size_t *lengths;
+	TkSketch *sketches[SKETCHES];
+	uint64_t *truth[SKETCHES];
 } World;
 
 static Heap heap;
@@ -37,14 +38,14 @@ static double worst_ratio;
 static uint64_t world_seed;
 
 /* A broken promise: say where, and stop. */
-static void __attribute__((noreturn))
-broken(const char *what, const World *world, int at)
+static void __attribute__((noreturn)) broken(const char *what, const World *world, int at)
 {
 	const TkSketch *s = world->sketches[at];
 
 	printf("not ok 1 - %s\n# seed %llu, sketch %d: m=%u n=%llu theta=%llu count=%u\n1..1\n", what,
-		   (unsigned long long) world_seed, at, tk_sketch_capacity(s), (unsigned long long) tk_sketch_total(s),
-		   (unsigned long long) tk_sketch_max_error(s), tk_sketch_count(s));
+		   (unsigned long long) world_seed, at, tk_sketch_capacity(s),
+		   (unsigned long long) tk_sketch_total(s), (unsigned long long) tk_sketch_max_error(s),
+		   tk_sketch_count(s));
 	exit(1);
 }
 
@@ -59,8 +60,8 @@ expect(bool holds, const char *what, const World *world, int at)
 static void
 make_key(World *world, uint32_t i)
 {
-	uint8_t    *key = world->bytes + (size_t) i * MAX_KEY;
-	uint64_t	number = i;
+	uint8_t *key = world->bytes + (size_t) i * MAX_KEY;
+	uint64_t number = i;
 
 	if (world->kind == TK_KIND_BIGINT)
 		tk_bigint_key((int64_t) (i * UINT64_C(0x9E3779B97F4A7C15)), key);
@@ -92,8 +93,8 @@ make_world(World *world, uint64_t seed)
 		make_key(world, i);
 	for (int at = 0; at < SKETCHES; at++)
 	{
-		uint32_t	capacity = 1 + (uint32_t) random_below(&world->random, world->max_capacity);
-		uint32_t	k = 1 + (uint32_t) random_below(&world->random, capacity);
+		uint32_t capacity = 1 + (uint32_t) random_below(&world->random, world->max_capacity);
+		uint32_t k = 1 + (uint32_t) random_below(&world->random, capacity);
 
 		world->sketches[at] = must_create(&alloc, world->kind, k, capacity);
 		world->truth[at] = calloc(world->keys, sizeof(uint64_t));
@@ -117,19 +118,20 @@ free_world(World *world)
 static uint32_t
 pick_key(World *world, uint64_t i)
 {
-	uint64_t	a = random_below(&world->random, world->keys);
-	uint64_t	b = random_below(&world->random, world->keys);
+	uint64_t a = random_below(&world->random, world->keys);
+	uint64_t b = random_below(&world->random, world->keys);
 
 	switch (world->shape)
 	{
 		case 0:
-			return (uint32_t) a;	/* uniform */
+			return (uint32_t) a; /* uniform */
 		case 1:
 			return (uint32_t) (a * b / world->keys * random_below(&world->random, world->keys) / world->keys);
 		case 2:
 			return (uint32_t) (i % world->keys); /* round robin: sorted, flat */
 		default:
-			return (uint32_t) (random_below(&world->random, 3) == 0 ? a : a % 30); /* a heavy few, and noise */
+			return (uint32_t) (random_below(&world->random, 3) == 0 ? a
+																	: a % 30); /* a heavy few, and noise */
 	}
 }
 
@@ -152,14 +154,14 @@ pick_weight(World *world)
 static void
 update_some(World *world, int at)
 {
-	uint64_t	count = random_below(&world->random, 8 * (uint64_t) world->keys);
+	uint64_t count = random_below(&world->random, 8 * (uint64_t) world->keys);
 
 	for (uint64_t i = 0; i < count; i++)
 	{
-		uint32_t	key = pick_key(world, i);
-		uint64_t	weight = pick_weight(world);
+		uint32_t key = pick_key(world, i);
+		uint64_t weight = pick_weight(world);
 		const uint8_t *bytes = world->bytes + (size_t) key * MAX_KEY;
-		TkStatus	status = tk_sketch_update(world->sketches[at], bytes, world->lengths[key], weight);
+		TkStatus status = tk_sketch_update(world->sketches[at], bytes, world->lengths[key], weight);
 
 		expect(status == TK_OK, "an update succeeds", world, at);
 		world->truth[at][key] += weight;
@@ -178,7 +180,8 @@ merge_memory(World *world, int to, int from)
 {
 	if (tk_sketch_total(world->sketches[to]) + tk_sketch_total(world->sketches[from]) > TK_MAX_TOTAL / 2)
 		return;
-	expect(tk_sketch_merge(world->sketches[to], world->sketches[from]) == TK_OK, "a merge succeeds", world, to);
+	expect(tk_sketch_merge(world->sketches[to], world->sketches[from]) == TK_OK, "a merge succeeds", world,
+		   to);
 	add_truth(world, to, from);
 	merges++;
 }
@@ -186,13 +189,15 @@ merge_memory(World *world, int to, int from)
 static void
 merge_stored(World *world, int to, int from, TkEncodeMode mode)
 {
-	void	   *block;
-	size_t		len;
+	void *block;
+	size_t len;
 
 	if (tk_sketch_total(world->sketches[to]) + tk_sketch_total(world->sketches[from]) > TK_MAX_TOTAL / 2)
 		return;
-	expect(tk_sketch_encode(world->sketches[from], mode, &alloc, 0, &block, &len) == TK_OK, "it encodes", world, from);
-	expect(tk_sketch_merge_encoded(world->sketches[to], block, len) == TK_OK, "a stored merge succeeds", world, to);
+	expect(tk_sketch_encode(world->sketches[from], mode, &alloc, 0, &block, &len) == TK_OK, "it encodes",
+		   world, from);
+	expect(tk_sketch_merge_encoded(world->sketches[to], block, len) == TK_OK, "a stored merge succeeds",
+		   world, to);
 	heap_release(&heap, block);
 	add_truth(world, to, from);
 	merges++;
@@ -202,11 +207,12 @@ merge_stored(World *world, int to, int from, TkEncodeMode mode)
 static void
 store_and_load(World *world, int at, TkEncodeMode mode)
 {
-	void	   *block;
-	size_t		len;
-	TkSketch   *copy;
+	void *block;
+	size_t len;
+	TkSketch *copy;
 
-	expect(tk_sketch_encode(world->sketches[at], mode, &alloc, 4, &block, &len) == TK_OK, "it encodes", world, at);
+	expect(tk_sketch_encode(world->sketches[at], mode, &alloc, 4, &block, &len) == TK_OK, "it encodes", world,
+		   at);
 	expect(tk_sketch_decode(&alloc, (char *) block + 4, len, &copy) == TK_OK, "its bytes decode", world, at);
 	heap_release(&heap, block);
 	tk_sketch_free(world->sketches[at]);
@@ -216,7 +222,7 @@ store_and_load(World *world, int at, TkEncodeMode mode)
 static void
 replace_by_clone(World *world, int at)
 {
-	TkSketch   *copy;
+	TkSketch *copy;
 
 	expect(tk_sketch_clone(world->sketches[at], NULL, &copy) == TK_OK, "it clones", world, at);
 	tk_sketch_free(world->sketches[at]);
@@ -236,14 +242,14 @@ static void
 check_bounds(World *world, int at)
 {
 	const TkSketch *s = world->sketches[at];
-	uint64_t	theta = tk_sketch_max_error(s);
+	uint64_t theta = tk_sketch_max_error(s);
 
 	for (uint32_t i = 0; i < world->keys; i++)
 	{
-		uint64_t	truth = world->truth[at][i];
-		uint64_t	lower;
-		uint64_t	upper;
-		bool		found;
+		uint64_t truth = world->truth[at][i];
+		uint64_t lower;
+		uint64_t upper;
+		bool found;
 
 		found = tk_sketch_estimate(s, world->bytes + (size_t) i * MAX_KEY, world->lengths[i], &lower, &upper);
 		expect(lower <= truth && truth <= upper, "lower <= true <= upper", world, at);
@@ -257,9 +263,9 @@ check_totals(World *world, int at)
 {
 	const TkSketch *s = world->sketches[at];
 	unsigned __int128 potential = (unsigned __int128) tk_sketch_max_error(s) * (tk_sketch_capacity(s) + 1);
-	uint64_t	sum = 0;
-	TkItem	   *items;
-	size_t		count;
+	uint64_t sum = 0;
+	TkItem *items;
+	size_t count;
 
 	for (uint32_t i = 0; i < world->keys; i++)
 		sum += world->truth[at][i];
@@ -284,7 +290,8 @@ static uint64_t
 truth_of(const World *world, int at, const TkItem *item)
 {
 	for (uint32_t i = 0; i < world->keys; i++)
-		if (world->lengths[i] == item->key_len && memcmp(world->bytes + (size_t) i * MAX_KEY, item->key, item->key_len) == 0)
+		if (world->lengths[i] == item->key_len &&
+			memcmp(world->bytes + (size_t) i * MAX_KEY, item->key, item->key_len) == 0)
 			return world->truth[at][i];
 	return 0;
 }
@@ -292,8 +299,8 @@ truth_of(const World *world, int at, const TkItem *item)
 static bool
 in_order(const TkItem *a, const TkItem *b)
 {
-	size_t		shared = a->key_len < b->key_len ? a->key_len : b->key_len;
-	int			order = memcmp(a->key, b->key, shared);
+	size_t shared = a->key_len < b->key_len ? a->key_len : b->key_len;
+	int order = memcmp(a->key, b->key, shared);
 
 	if (a->upper != b->upper)
 		return a->upper > b->upper;
@@ -306,24 +313,28 @@ in_order(const TkItem *a, const TkItem *b)
 static void
 check_finished(World *world, int at)
 {
-	void	   *block;
-	size_t		len;
-	TkView		view;
-	TkItem	   *items;
-	size_t		count;
-	uint32_t	k = tk_sketch_k(world->sketches[at]);
+	void *block;
+	size_t len;
+	TkView view;
+	TkItem *items;
+	size_t count;
+	uint32_t k = tk_sketch_k(world->sketches[at]);
 
-	expect(tk_sketch_encode(world->sketches[at], TK_FINAL, &alloc, 0, &block, &len) == TK_OK, "it encodes", world, at);
+	expect(tk_sketch_encode(world->sketches[at], TK_FINAL, &alloc, 0, &block, &len) == TK_OK, "it encodes",
+		   world, at);
 	expect(tk_view_open(block, len, &view) == TK_OK, "its bytes open", world, at);
-	expect(view.summary.max_error <= view.summary.total / (view.summary.capacity + 1), "theta <= n/(m+1)", world, at);
+	expect(view.summary.max_error <= view.summary.total / (view.summary.capacity + 1), "theta <= n/(m+1)",
+		   world, at);
 	if (tk_view_items(&view, &alloc, SIZE_MAX, &items, &count) != TK_OK)
 		broken("viewed items are listed", world, at);
-	expect(count == (tk_sketch_count(world->sketches[at]) < view.summary.capacity ? tk_sketch_count(world->sketches[at]) : view.summary.capacity),
+	expect(count == (tk_sketch_count(world->sketches[at]) < view.summary.capacity
+						 ? tk_sketch_count(world->sketches[at])
+						 : view.summary.capacity),
 		   "trimming keeps m entries", world, at);
 	for (size_t i = 0; i < count; i++)
 	{
-		uint64_t	truth = i < 40 || items[i].guaranteed ? truth_of(world, at, &items[i]) : items[i].lower;
-		uint32_t	above = 0;
+		uint64_t truth = i < 40 || items[i].guaranteed ? truth_of(world, at, &items[i]) : items[i].lower;
+		uint32_t above = 0;
 
 		expect(items[i].lower <= truth && truth <= items[i].upper, "bounds of a listed item", world, at);
 		expect(i == 0 || in_order(&items[i - 1], &items[i]), "items are in order", world, at);
@@ -342,8 +353,8 @@ check_finished(World *world, int at)
 static void
 step(World *world)
 {
-	int			at = (int) random_below(&world->random, SKETCHES);
-	int			other = (int) random_below(&world->random, SKETCHES);
+	int at = (int) random_below(&world->random, SKETCHES);
+	int other = (int) random_below(&world->random, SKETCHES);
 
 	switch (random_below(&world->random, 14))
 	{
@@ -386,14 +397,14 @@ step(World *world)
 int
 main(int argc, char **argv)
 {
-	uint64_t	wanted = argc > 1 ? strtoull(argv[1], NULL, 10) : 100000000;
-	uint64_t	worlds = 0;
+	uint64_t wanted = argc > 1 ? strtoull(argv[1], NULL, 10) : 100000000;
+	uint64_t worlds = 0;
 
 	alloc = heap_allocator(&heap);
 	world_seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
 	for (; checks < wanted; world_seed++, worlds++)
 	{
-		World		world;
+		World world;
 
 		make_world(&world, world_seed);
 		for (int i = 0; i < STEPS_PER_WORLD; i++)
@@ -403,8 +414,8 @@ main(int argc, char **argv)
 	ok(true, "%llu checks in %llu worlds with %llu merges hold", (unsigned long long) checks,
 	   (unsigned long long) worlds, (unsigned long long) merges);
 	ok(worst_ratio <= 1.0, "the worst ratio of the potential to the total is %.4f", worst_ratio);
-	ok(inexact > 0 && guaranteed > 0, "%llu states were inexact, %llu items guaranteed", (unsigned long long) inexact,
-	   (unsigned long long) guaranteed);
+	ok(inexact > 0 && guaranteed > 0, "%llu states were inexact, %llu items guaranteed",
+	   (unsigned long long) inexact, (unsigned long long) guaranteed);
 	is_number(heap.live, 0, "no block is left");
 	return tap_end();
 }

@@ -16,14 +16,13 @@
 
 #include "sketch.h"
 
-static int	tap_count;
-static int	tap_failed;
+static int tap_count;
+static int tap_failed;
 
 /* One TAP line. Returns `passed`, so that a test can stop early. */
-static inline bool __attribute__((format(printf, 2, 3)))
-ok(bool passed, const char *format, ...)
+static inline bool __attribute__((format(printf, 2, 3))) ok(bool passed, const char *format, ...)
 {
-	va_list		args;
+	va_list args;
 
 	tap_count++;
 	tap_failed += !passed;
@@ -39,7 +38,7 @@ ok(bool passed, const char *format, ...)
 static inline bool
 is_number(uint64_t got, uint64_t wanted, const char *what)
 {
-	bool		passed = ok(got == wanted, "%s", what);
+	bool passed = ok(got == wanted, "%s", what);
 
 	if (!passed)
 		printf("# got %llu, wanted %llu\n", (unsigned long long) got, (unsigned long long) wanted);
@@ -54,15 +53,16 @@ tap_end(void)
 	return tap_failed > 0;
 }
 
-/* Counts live blocks and all calls; call number `fail_at` (from 1; 0: none) and, if `fail_on`, all later ones fail. */
+/* Counts live blocks and all calls; call number `fail_at` (from 1; 0: none) and, if `fail_on`, all later ones
+ * fail. */
 typedef struct Heap
 {
-	size_t		live;
-	size_t		live_bytes;
-	size_t		calls;
-	size_t		fail_at;
-	bool		fail_on;
-	size_t		largest;		/* larger blocks are refused; 0: no limit */
+	size_t live;
+	size_t live_bytes;
+	size_t calls;
+	size_t fail_at;
+	bool fail_on;
+	size_t largest; /* larger blocks are refused; 0: no limit */
 } Heap;
 
 #define HEAP_HEADER 16
@@ -70,8 +70,8 @@ typedef struct Heap
 static inline void *
 heap_alloc(void *arg, size_t size)
 {
-	Heap	   *heap = arg;
-	char	   *block;
+	Heap *heap = arg;
+	char *block;
 
 	heap->calls++;
 	if (heap->fail_at > 0 && (heap->calls == heap->fail_at || (heap->fail_on && heap->calls > heap->fail_at)))
@@ -92,8 +92,8 @@ heap_alloc(void *arg, size_t size)
 static inline void
 heap_release(void *arg, void *block)
 {
-	Heap	   *heap = arg;
-	size_t		size;
+	Heap *heap = arg;
+	size_t size;
 
 	memcpy(&size, (char *) block - HEAP_HEADER, sizeof(size));
 	heap->live--;
@@ -112,7 +112,7 @@ heap_allocator(Heap *heap)
 static inline uint64_t
 random_next(uint64_t *state)
 {
-	uint64_t	x = *state += UINT64_C(0x9E3779B97F4A7C15);
+	uint64_t x = *state += UINT64_C(0x9E3779B97F4A7C15);
 
 	x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
 	x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
@@ -130,7 +130,7 @@ random_below(uint64_t *state, uint64_t limit)
 static inline TkSketch *
 must_create(const TkAllocator *alloc, TkKind kind, uint32_t k, uint32_t capacity)
 {
-	TkSketch   *s;
+	TkSketch *s;
 
 	if (tk_sketch_create(alloc, kind, k, capacity, &s) != TK_OK)
 	{
@@ -150,10 +150,10 @@ add_text(TkSketch *s, const char *key, uint64_t weight)
 static inline TkStatus
 add_numbered(TkSketch *s, uint64_t i, uint64_t weight)
 {
-	char		key[32];
-	int			len = snprintf(key, sizeof(key), "item-%06llu", (unsigned long long) i);
+	char key[32];
+	int len = snprintf(key, sizeof(key), "item-%06llu", (unsigned long long) i);
 
 	return tk_sketch_update(s, key, (size_t) len, weight);
 }
 
-#endif							/* SKETCH_SUPPORT_H */
+#endif /* SKETCH_SUPPORT_H */

@@ -1,7 +1,7 @@
 /*
  * sketch_test.c
- *		Behaviour of the sketch library, one small function for each promise of sketch.h, and one for each mistake
- *		of other libraries that this one must not repeat. Argument: the directory of the version 1 fixtures.
+ *		Behaviour of the sketch library, one small function for each promise of sketch.h, and one for each
+ *mistake of other libraries that this one must not repeat. Argument: the directory of the version 1 fixtures.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -16,7 +16,7 @@ static TkAllocator alloc;
 static uint8_t *
 encoded(const TkSketch *s, TkEncodeMode mode, size_t *len)
 {
-	void	   *block;
+	void *block;
 
 	if (tk_sketch_encode(s, mode, &alloc, 0, &block, len) != TK_OK)
 		return NULL;
@@ -33,11 +33,11 @@ release(void *block)
 static bool
 same_bytes(const TkSketch *a, const TkSketch *b, TkEncodeMode mode)
 {
-	size_t		a_len;
-	size_t		b_len;
-	uint8_t    *a_bytes = encoded(a, mode, &a_len);
-	uint8_t    *b_bytes = encoded(b, mode, &b_len);
-	bool		same = a_len == b_len && memcmp(a_bytes, b_bytes, a_len) == 0;
+	size_t a_len;
+	size_t b_len;
+	uint8_t *a_bytes = encoded(a, mode, &a_len);
+	uint8_t *b_bytes = encoded(b, mode, &b_len);
+	bool same = a_len == b_len && memcmp(a_bytes, b_bytes, a_len) == 0;
 
 	release(a_bytes);
 	release(b_bytes);
@@ -48,9 +48,9 @@ same_bytes(const TkSketch *a, const TkSketch *b, TkEncodeMode mode)
 static TkSketch *
 stored_copy(const TkSketch *s, TkEncodeMode mode)
 {
-	size_t		len;
-	uint8_t    *bytes = encoded(s, mode, &len);
-	TkSketch   *copy = NULL;
+	size_t len;
+	uint8_t *bytes = encoded(s, mode, &len);
+	TkSketch *copy = NULL;
 
 	if (tk_sketch_decode(&alloc, bytes, len, &copy) != TK_OK)
 		copy = NULL;
@@ -61,8 +61,8 @@ stored_copy(const TkSketch *s, TkEncodeMode mode)
 static uint64_t
 upper_of(const TkSketch *s, const char *key)
 {
-	uint64_t	lower;
-	uint64_t	upper;
+	uint64_t lower;
+	uint64_t upper;
 
 	tk_sketch_estimate(s, key, strlen(key), &lower, &upper);
 	return upper;
@@ -71,7 +71,7 @@ upper_of(const TkSketch *s, const char *key)
 static TkSketch *
 flat_sketch(uint32_t capacity, uint64_t from, uint64_t keys, uint64_t weight)
 {
-	TkSketch   *s = must_create(&alloc, TK_KIND_TEXT, capacity < 10 ? 1 : 10, capacity);
+	TkSketch *s = must_create(&alloc, TK_KIND_TEXT, capacity < 10 ? 1 : 10, capacity);
 
 	for (uint64_t i = 0; i < keys; i++)
 		add_numbered(s, from + i, weight);
@@ -81,11 +81,12 @@ flat_sketch(uint32_t capacity, uint64_t from, uint64_t keys, uint64_t weight)
 static void
 test_arguments(void)
 {
-	TkSketch   *s;
-	uint32_t	m;
+	TkSketch *s;
+	uint32_t m;
 
 	ok(tk_sketch_create(&alloc, TK_KIND_TEXT, 0, 10, &s) == TK_BAD_ARGUMENT && s == NULL, "k = 0 is refused");
-	ok(tk_sketch_create(&alloc, TK_KIND_TEXT, 11, 10, &s) == TK_BAD_ARGUMENT, "k above the capacity is refused");
+	ok(tk_sketch_create(&alloc, TK_KIND_TEXT, 11, 10, &s) == TK_BAD_ARGUMENT,
+	   "k above the capacity is refused");
 	ok(tk_sketch_create(&alloc, TK_KIND_TEXT, 1, TK_MAX_CAPACITY + 1, &s) == TK_BAD_ARGUMENT,
 	   "a capacity above the limit is refused");
 	ok(tk_sketch_create(&alloc, (TkKind) 0, 1, 1, &s) == TK_BAD_ARGUMENT, "kind 0 is refused");
@@ -94,11 +95,13 @@ test_arguments(void)
 	ok(tk_capacity_for_epsilon(0.001, &m) == TK_OK && m == 999, "capacity for 0.1 %% is 999");
 	ok(tk_capacity_for_epsilon(0.3, &m) == TK_OK && m == 3, "capacity for 30 %% is 3");
 	ok(tk_capacity_for_epsilon(0.9, &m) == TK_OK && m == 1, "capacity is at least 1");
-	ok(tk_capacity_for_epsilon(1.0 / 65537, &m) == TK_OK && m == 65536, "the largest capacity has its epsilon");
+	ok(tk_capacity_for_epsilon(1.0 / 65537, &m) == TK_OK && m == 65536,
+	   "the largest capacity has its epsilon");
 	ok(tk_capacity_for_epsilon(0.00001, &m) == TK_BAD_ARGUMENT, "an epsilon beyond the largest is refused");
-	ok(tk_capacity_for_epsilon(0.0, &m) == TK_BAD_ARGUMENT && tk_capacity_for_epsilon(1.0, &m) == TK_BAD_ARGUMENT
-		   && tk_capacity_for_epsilon(-1.0, &m) == TK_BAD_ARGUMENT
-		   && tk_capacity_for_epsilon(0.0 / 0.0, &m) == TK_BAD_ARGUMENT,
+	ok(tk_capacity_for_epsilon(0.0, &m) == TK_BAD_ARGUMENT &&
+		   tk_capacity_for_epsilon(1.0, &m) == TK_BAD_ARGUMENT &&
+		   tk_capacity_for_epsilon(-1.0, &m) == TK_BAD_ARGUMENT &&
+		   tk_capacity_for_epsilon(0.0 / 0.0, &m) == TK_BAD_ARGUMENT,
 	   "epsilons outside (0, 1) are refused");
 	ok(tk_working_entries(1) == 1024 && tk_working_entries(512) == 1024 && tk_working_entries(513) == 1026,
 	   "W = max(1024, 2m)");
@@ -107,11 +110,11 @@ test_arguments(void)
 static void
 test_texts(void)
 {
-	bool		all = true;
+	bool all = true;
 
 	for (int status = TK_OK; status <= TK_UNSUPPORTED; status++)
-		all = all && strlen(tk_status_text((TkStatus) status)) > 0
-			  && strcmp(tk_status_text((TkStatus) status), "unknown status") != 0;
+		all = all && strlen(tk_status_text((TkStatus) status)) > 0 &&
+			  strcmp(tk_status_text((TkStatus) status), "unknown status") != 0;
 	ok(all, "every status has a text");
 	ok(strcmp(tk_status_text((TkStatus) 99), "unknown status") == 0, "an unknown status has one too");
 	ok(strcmp(tk_kind_name(TK_KIND_UUID), "uuid") == 0 && strcmp(tk_kind_name((TkKind) 9), "unknown") == 0,
@@ -121,15 +124,16 @@ test_texts(void)
 static void
 test_bigint_keys(void)
 {
-	static const int64_t values[] = {INT64_MIN, INT64_MIN + 1, -256, -1, 0, 1, 255, 256, INT64_MAX - 1, INT64_MAX};
-	size_t		count = sizeof(values) / sizeof(values[0]);
-	bool		round = true;
-	bool		order = true;
-	uint8_t		previous[8] = {0};
+	static const int64_t values[] = {INT64_MIN, INT64_MIN + 1, -256,          -1,       0, 1,
+									 255,       256,           INT64_MAX - 1, INT64_MAX};
+	size_t count = sizeof(values) / sizeof(values[0]);
+	bool round = true;
+	bool order = true;
+	uint8_t previous[8] = {0};
 
 	for (size_t i = 0; i < count; i++)
 	{
-		uint8_t		key[8];
+		uint8_t key[8];
 
 		tk_bigint_key(values[i], key);
 		round = round && tk_bigint_value(key) == values[i];
@@ -144,12 +148,15 @@ static void
 test_text_validity(void)
 {
 	ok(tk_text_is_valid("", 0) && tk_text_is_valid("plain text, long enough", 23), "ASCII is valid");
-	ok(tk_text_is_valid("\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\xF4\x8F\xBF\xBF", 13), "2, 3 and 4 bytes are valid");
+	ok(tk_text_is_valid("\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\xF4\x8F\xBF\xBF", 13),
+	   "2, 3 and 4 bytes are valid");
 	ok(!tk_text_is_valid("a\0b", 3) && !tk_text_is_valid("12345678\0", 9), "U+0000 is not");
-	ok(!tk_text_is_valid("\xC0\x80", 2) && !tk_text_is_valid("\xE0\x80\xAF", 3) && !tk_text_is_valid("\xF0\x80\x80\xAF", 4),
+	ok(!tk_text_is_valid("\xC0\x80", 2) && !tk_text_is_valid("\xE0\x80\xAF", 3) &&
+		   !tk_text_is_valid("\xF0\x80\x80\xAF", 4),
 	   "overlong forms are not");
 	ok(!tk_text_is_valid("\xED\xA0\x80", 3), "surrogates are not");
-	ok(!tk_text_is_valid("\xF4\x90\x80\x80", 4) && !tk_text_is_valid("\xF5\x80\x80\x80", 4), "past U+10FFFF is not");
+	ok(!tk_text_is_valid("\xF4\x90\x80\x80", 4) && !tk_text_is_valid("\xF5\x80\x80\x80", 4),
+	   "past U+10FFFF is not");
 	ok(!tk_text_is_valid("\xE2\x82", 2) && !tk_text_is_valid("\x80", 1) && !tk_text_is_valid("abc\xC3", 4),
 	   "cut or stray bytes are not");
 }
@@ -157,17 +164,18 @@ test_text_validity(void)
 static void
 test_empty(void)
 {
-	TkSketch   *s = must_create(&alloc, TK_KIND_TEXT, 3, 9);
-	TkItem	   *items;
-	size_t		count;
-	TkSketch   *copy = stored_copy(s, TK_FINAL);
+	TkSketch *s = must_create(&alloc, TK_KIND_TEXT, 3, 9);
+	TkItem *items;
+	size_t count;
+	TkSketch *copy = stored_copy(s, TK_FINAL);
 
 	ok(tk_sketch_items(s, &alloc, SIZE_MAX, &items, &count) == TK_OK && items == NULL && count == 0,
 	   "an empty sketch has no items");
 	is_number(upper_of(s, "x"), 0, "in an empty sketch every key weighs 0");
 	ok(tk_sketch_is_exact(s) && tk_sketch_total(s) == 0, "an empty sketch is exact");
 	ok(tk_sketch_trim(s) == TK_OK, "an empty sketch can be trimmed");
-	ok(copy != NULL && tk_sketch_k(copy) == 3 && tk_sketch_capacity(copy) == 9 && same_bytes(s, copy, TK_FINAL),
+	ok(copy != NULL && tk_sketch_k(copy) == 3 && tk_sketch_capacity(copy) == 9 &&
+		   same_bytes(s, copy, TK_FINAL),
 	   "an empty sketch is read back, with k and capacity");
 	tk_sketch_free(copy);
 	tk_sketch_free(s);
@@ -176,9 +184,9 @@ test_empty(void)
 static void
 test_exact(void)
 {
-	TkSketch   *s = must_create(&alloc, TK_KIND_TEXT, 2, 300);
-	TkItem	   *items;
-	size_t		count;
+	TkSketch *s = must_create(&alloc, TK_KIND_TEXT, 2, 300);
+	TkItem *items;
+	size_t count;
 
 	add_text(s, "b", 5);
 	add_text(s, "a", 3);
@@ -189,21 +197,23 @@ test_exact(void)
 	ok(items[0].key_len == 1 && items[0].key[0] == 'a' && items[1].key[0] == 'b' && items[2].key_len == 0,
 	   "equal counts rank by key; the empty key is a key");
 	ok(items[0].upper == 5 && items[0].lower == 5 && items[2].upper == 2, "counts are exact");
-	ok(items[0].guaranteed && items[1].guaranteed && !items[2].guaranteed, "the top 2 are guaranteed, the third is not");
+	ok(items[0].guaranteed && items[1].guaranteed && !items[2].guaranteed,
+	   "the top 2 are guaranteed, the third is not");
 	is_number(tk_sketch_total(s), 12, "the total is the sum");
 	release(items);
 	ok(tk_sketch_items(s, &alloc, 1, &items, &count) == TK_OK && count == 1, "a limit is kept");
 	release(items);
-	ok(tk_sketch_items(s, &alloc, 0, &items, &count) == TK_OK && count == 0 && items == NULL, "also a limit of 0");
+	ok(tk_sketch_items(s, &alloc, 0, &items, &count) == TK_OK && count == 0 && items == NULL,
+	   "also a limit of 0");
 	tk_sketch_free(s);
 }
 
 static void
 test_small_memory(void)
 {
-	TkSketch   *s = must_create(&alloc, TK_KIND_TEXT, 100, 300);
-	size_t		len;
-	uint8_t    *bytes;
+	TkSketch *s = must_create(&alloc, TK_KIND_TEXT, 100, 300);
+	size_t len;
+	uint8_t *bytes;
 
 	for (int i = 0; i < 10; i++)
 		tk_sketch_update(s, "0123456789abcdef" + i, (size_t) (16 - i), 1);
@@ -212,7 +222,7 @@ test_small_memory(void)
 	tk_sketch_reset(s);
 	for (int i = 0; i < 10; i++)
 	{
-		char		key[32];
+		char key[32];
 
 		snprintf(key, sizeof(key), "sixteen bytes %02d", i);
 		tk_sketch_update(s, key, 16, 1000);
@@ -226,15 +236,15 @@ test_small_memory(void)
 static void
 test_full_size(void)
 {
-	TkSketch   *s = must_create(&alloc, TK_KIND_TEXT, 100, 300);
-	uint64_t	random = 1;
-	size_t		len;
-	uint8_t    *bytes;
+	TkSketch *s = must_create(&alloc, TK_KIND_TEXT, 100, 300);
+	uint64_t random = 1;
+	size_t len;
+	uint8_t *bytes;
 
 	for (int i = 0; i < 3000000; i++)
 	{
-		char		key[24];
-		double		u = (double) (random_next(&random) >> 11) / 9007199254740992.0;
+		char key[24];
+		double u = (double) (random_next(&random) >> 11) / 9007199254740992.0;
 
 		/* density 1/x: about Zipf 1 over a million keys */
 		snprintf(key, sizeof(key), "sixteen%09d", (int) (1e6 * __builtin_pow(1e-6, u)));
@@ -250,16 +260,17 @@ test_full_size(void)
 static void
 test_kinds(void)
 {
-	TkSketch   *big = must_create(&alloc, TK_KIND_BIGINT, 5, 10);
-	TkSketch   *uuid = must_create(&alloc, TK_KIND_UUID, 5, 10);
-	TkSketch   *text = must_create(&alloc, TK_KIND_TEXT, 5, 10);
-	TkSketch   *copy;
-	uint8_t		key[16] = {1};
-	uint64_t	lower;
-	uint64_t	upper;
+	TkSketch *big = must_create(&alloc, TK_KIND_BIGINT, 5, 10);
+	TkSketch *uuid = must_create(&alloc, TK_KIND_UUID, 5, 10);
+	TkSketch *text = must_create(&alloc, TK_KIND_TEXT, 5, 10);
+	TkSketch *copy;
+	uint8_t key[16] = {1};
+	uint64_t lower;
+	uint64_t upper;
 
-	ok(tk_sketch_update(big, key, 7, 1) == TK_BAD_ARGUMENT && tk_sketch_update(big, key, 16, 1) == TK_BAD_ARGUMENT
-		   && tk_sketch_update(uuid, key, 8, 1) == TK_BAD_ARGUMENT,
+	ok(tk_sketch_update(big, key, 7, 1) == TK_BAD_ARGUMENT &&
+		   tk_sketch_update(big, key, 16, 1) == TK_BAD_ARGUMENT &&
+		   tk_sketch_update(uuid, key, 8, 1) == TK_BAD_ARGUMENT,
 	   "keys of another width are refused");
 	for (int64_t i = -2000; i < 2000; i++)
 	{
@@ -269,13 +280,14 @@ test_kinds(void)
 	}
 	copy = stored_copy(big, TK_FINAL);
 	tk_bigint_key(1999, key);
-	ok(copy != NULL && tk_sketch_estimate(copy, key, 8, &lower, &upper) && lower <= 4000 && upper >= 4000
-		   && tk_sketch_kind(copy) == TK_KIND_BIGINT,
+	ok(copy != NULL && tk_sketch_estimate(copy, key, 8, &lower, &upper) && lower <= 4000 && upper >= 4000 &&
+		   tk_sketch_kind(copy) == TK_KIND_BIGINT,
 	   "a bigint sketch is read back");
 	ok(!tk_sketch_estimate(copy, key, 16, &lower, &upper), "a key of another width has no entry");
 	tk_sketch_free(copy);
 	copy = stored_copy(uuid, TK_PARTIAL);
-	ok(copy != NULL && tk_sketch_estimate(copy, key, 16, &lower, &upper) && tk_sketch_kind(copy) == TK_KIND_UUID,
+	ok(copy != NULL && tk_sketch_estimate(copy, key, 16, &lower, &upper) &&
+		   tk_sketch_kind(copy) == TK_KIND_UUID,
 	   "so is a uuid sketch");
 	tk_sketch_free(copy);
 	ok(tk_sketch_merge(text, big) == TK_KIND_MISMATCH && tk_sketch_total(text) == 0, "kinds do not merge");
@@ -288,11 +300,11 @@ test_kinds(void)
 static void
 test_long_keys(void)
 {
-	TkSketch   *s = must_create(&alloc, TK_KIND_TEXT, 3, 10);
-	char	   *key = malloc(TK_MAX_KEY_BYTES + 1);
-	uint64_t	lower;
-	uint64_t	upper;
-	TkSketch   *copy;
+	TkSketch *s = must_create(&alloc, TK_KIND_TEXT, 3, 10);
+	char *key = malloc(TK_MAX_KEY_BYTES + 1);
+	uint64_t lower;
+	uint64_t upper;
+	TkSketch *copy;
 
 	memset(key, 'x', TK_MAX_KEY_BYTES + 1);
 	ok(tk_sketch_update(s, key, TK_MAX_KEY_BYTES + 1, 1) == TK_KEY_TOO_LONG && tk_sketch_count(s) == 0,
@@ -303,8 +315,8 @@ test_long_keys(void)
 		tk_sketch_update(s, key, len, len);
 	copy = stored_copy(s, TK_PARTIAL);
 	is_number(tk_sketch_count(s), 50, "keys that differ in length only are different");
-	ok(copy != NULL && tk_sketch_estimate(copy, key, TK_MAX_KEY_BYTES, &lower, &upper) && lower == TK_MAX_KEY_BYTES
-		   && tk_sketch_estimate(copy, key, 256, &lower, &upper) && lower == 256,
+	ok(copy != NULL && tk_sketch_estimate(copy, key, TK_MAX_KEY_BYTES, &lower, &upper) &&
+		   lower == TK_MAX_KEY_BYTES && tk_sketch_estimate(copy, key, 256, &lower, &upper) && lower == 256,
 	   "and are read back");
 	ok(!tk_sketch_estimate(s, key, TK_MAX_KEY_BYTES + 1, &lower, &upper), "a too long key has no entry");
 	tk_sketch_free(copy);
@@ -315,16 +327,17 @@ test_long_keys(void)
 static void
 test_overflow(void)
 {
-	TkSketch   *a = must_create(&alloc, TK_KIND_TEXT, 1, 10);
-	TkSketch   *b;
+	TkSketch *a = must_create(&alloc, TK_KIND_TEXT, 1, 10);
+	TkSketch *b;
 
 	ok(add_text(a, "a", TK_MAX_TOTAL) == TK_OK, "the largest total is reached");
-	ok(add_text(a, "a", 1) == TK_OVERFLOW && add_text(a, "b", 1) == TK_OVERFLOW && add_text(a, "b", UINT64_MAX) == TK_OVERFLOW,
+	ok(add_text(a, "a", 1) == TK_OVERFLOW && add_text(a, "b", 1) == TK_OVERFLOW &&
+		   add_text(a, "b", UINT64_MAX) == TK_OVERFLOW,
 	   "and never passed");
 	is_number(upper_of(a, "a"), TK_MAX_TOTAL, "a refused update changes nothing");
 	b = stored_copy(a, TK_FINAL);
-	ok(b != NULL && tk_sketch_merge(a, b) == TK_OVERFLOW && tk_sketch_merge(a, a) == TK_OVERFLOW
-		   && tk_sketch_total(a) == TK_MAX_TOTAL && same_bytes(a, b, TK_FINAL),
+	ok(b != NULL && tk_sketch_merge(a, b) == TK_OVERFLOW && tk_sketch_merge(a, a) == TK_OVERFLOW &&
+		   tk_sketch_total(a) == TK_MAX_TOTAL && same_bytes(a, b, TK_FINAL),
 	   "a merge that overflows changes nothing");
 	tk_sketch_free(b);
 	tk_sketch_free(a);
@@ -334,9 +347,9 @@ test_overflow(void)
 static void
 test_wide_filter(void)
 {
-	TkSketch   *s = must_create(&alloc, TK_KIND_TEXT, 10, 100);
-	uint64_t	random = 7;
-	uint64_t	n;
+	TkSketch *s = must_create(&alloc, TK_KIND_TEXT, 10, 100);
+	uint64_t random = 7;
+	uint64_t n;
 
 	for (uint64_t i = 0; i < 20000; i++)
 		add_numbered(s, i, 1 + random_below(&random, UINT64_C(1) << (i / 500)));
@@ -351,10 +364,10 @@ test_wide_filter(void)
 static void
 test_ties(void)
 {
-	TkSketch   *s = flat_sketch(300, 0, 5000, 1);
-	TkSketch   *copy = stored_copy(s, TK_FINAL);
-	TkItem	   *items;
-	size_t		count;
+	TkSketch *s = flat_sketch(300, 0, 5000, 1);
+	TkSketch *copy = stored_copy(s, TK_FINAL);
+	TkItem *items;
+	size_t count;
 
 	is_number(tk_sketch_count(copy), 300, "flat data fill the capacity");
 	tk_sketch_trim(s);
@@ -377,11 +390,11 @@ test_ties(void)
 static void
 test_tie_prefixes(void)
 {
-	TkSketch   *s = must_create(&alloc, TK_KIND_TEXT, 5, 20);
-	char		key[64];
-	bool		kept = true;
-	uint64_t	lower;
-	uint64_t	upper;
+	TkSketch *s = must_create(&alloc, TK_KIND_TEXT, 5, 20);
+	char key[64];
+	bool kept = true;
+	uint64_t lower;
+	uint64_t upper;
 
 	memset(key, 'p', sizeof(key));
 	for (size_t len = 64; len > 0; len--)
@@ -398,15 +411,16 @@ static void
 test_no_entries_left(void)
 {
 	static const uint8_t bytes[] = {1, 0, TK_KIND_TEXT, 1, 3, 100, 25, 0};
-	TkSketch   *s = NULL;
-	TkSketch   *other = must_create(&alloc, TK_KIND_TEXT, 1, 3);
-	TkSketch   *copy;
+	TkSketch *s = NULL;
+	TkSketch *other = must_create(&alloc, TK_KIND_TEXT, 1, 3);
+	TkSketch *copy;
 
-	ok(tk_sketch_decode(&alloc, bytes, sizeof(bytes), &s) == TK_OK, "a sketch with a total but no entries is valid");
+	ok(tk_sketch_decode(&alloc, bytes, sizeof(bytes), &s) == TK_OK,
+	   "a sketch with a total but no entries is valid");
 	is_number(upper_of(s, "anything"), 25, "its theta speaks for every key");
 	add_text(other, "a", 7);
-	ok(tk_sketch_merge(other, s) == TK_OK && tk_sketch_total(other) == 107 && tk_sketch_max_error(other) == 25
-		   && upper_of(other, "a") == 32,
+	ok(tk_sketch_merge(other, s) == TK_OK && tk_sketch_total(other) == 107 &&
+		   tk_sketch_max_error(other) == 25 && upper_of(other, "a") == 32,
 	   "a merge adds its total and theta");
 	add_text(s, "b", 4);
 	is_number(upper_of(s, "b"), 29, "it can be updated");
@@ -421,9 +435,9 @@ test_no_entries_left(void)
 static void
 test_encode_leaves_state(void)
 {
-	TkSketch   *s = flat_sketch(300, 0, 3000, 3);
-	TkSketch   *twin = flat_sketch(300, 0, 3000, 3);
-	size_t		len;
+	TkSketch *s = flat_sketch(300, 0, 3000, 3);
+	TkSketch *twin = flat_sketch(300, 0, 3000, 3);
+	size_t len;
 
 	for (int i = 0; i < 3; i++)
 		release(encoded(s, TK_FINAL, &len));
@@ -443,8 +457,8 @@ test_encode_leaves_state(void)
 static void
 test_clone(void)
 {
-	TkSketch   *s = flat_sketch(300, 0, 40000, 3);
-	TkSketch   *clone = NULL;
+	TkSketch *s = flat_sketch(300, 0, 40000, 3);
+	TkSketch *clone = NULL;
 
 	ok(tk_sketch_clone(s, NULL, &clone) == TK_OK && same_bytes(s, clone, TK_PARTIAL), "a clone is equal");
 	is_number(tk_sketch_memory(clone), tk_sketch_memory(s), "and as large");
@@ -455,7 +469,8 @@ test_clone(void)
 	}
 	ok(same_bytes(s, clone, TK_PARTIAL), "and has the same future");
 	tk_sketch_reset(s);
-	ok(tk_sketch_total(clone) > 0 && tk_sketch_total(s) == 0 && tk_sketch_count(s) == 0, "and a life of its own");
+	ok(tk_sketch_total(clone) > 0 && tk_sketch_total(s) == 0 && tk_sketch_count(s) == 0,
+	   "and a life of its own");
 	for (uint64_t i = 0; i < 100; i++)
 		add_numbered(s, i, 1);
 	ok(tk_sketch_is_exact(s) && tk_sketch_count(s) == 100, "a reset sketch starts anew");
@@ -466,15 +481,15 @@ test_clone(void)
 static void
 test_headroom(void)
 {
-	TkSketch   *s = flat_sketch(30, 0, 20, 3);
-	size_t		plain_len;
-	size_t		len;
-	uint8_t    *plain = encoded(s, TK_FINAL, &plain_len);
-	void	   *block;
-	TkView		view;
+	TkSketch *s = flat_sketch(30, 0, 20, 3);
+	size_t plain_len;
+	size_t len;
+	uint8_t *plain = encoded(s, TK_FINAL, &plain_len);
+	void *block;
+	TkView view;
 
-	ok(tk_sketch_encode(s, TK_FINAL, NULL, 5, &block, &len) == TK_OK && len == plain_len
-		   && memcmp((char *) block + 5, plain, len) == 0,
+	ok(tk_sketch_encode(s, TK_FINAL, NULL, 5, &block, &len) == TK_OK && len == plain_len &&
+		   memcmp((char *) block + 5, plain, len) == 0,
 	   "headroom is left in front");
 	ok(tk_view_open((char *) block + 5, len, &view) == TK_OK, "bytes need no alignment");
 	release(block);
@@ -489,8 +504,8 @@ static bool
 same_items(const TkItem *a, const TkItem *b, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (a[i].upper != b[i].upper || a[i].lower != b[i].lower || a[i].key_len != b[i].key_len
-			|| a[i].guaranteed != b[i].guaranteed || memcmp(a[i].key, b[i].key, a[i].key_len) != 0)
+		if (a[i].upper != b[i].upper || a[i].lower != b[i].lower || a[i].key_len != b[i].key_len ||
+			a[i].guaranteed != b[i].guaranteed || memcmp(a[i].key, b[i].key, a[i].key_len) != 0)
 			return false;
 	return true;
 }
@@ -499,33 +514,33 @@ same_items(const TkItem *a, const TkItem *b, size_t count)
 static void
 check_view(const TkSketch *s, TkEncodeMode mode, const char *what)
 {
-	size_t		len;
-	uint8_t    *bytes = encoded(s, mode, &len);
-	TkSketch   *copy = stored_copy(s, mode);
-	TkItem	   *items;
-	TkItem	   *view_items;
-	size_t		count;
-	size_t		view_count;
-	TkView		view;
-	TkSummary	summary;
-	bool		estimates = true;
+	size_t len;
+	uint8_t *bytes = encoded(s, mode, &len);
+	TkSketch *copy = stored_copy(s, mode);
+	TkItem *items;
+	TkItem *view_items;
+	size_t count;
+	size_t view_count;
+	TkView view;
+	TkSummary summary;
+	bool estimates = true;
 
 	tk_sketch_summary(copy, &summary);
-	ok(tk_view_open(bytes, len, &view) == TK_OK && view.summary.total == summary.total
-		   && view.summary.max_error == summary.max_error && view.summary.count == summary.count
-		   && view.summary.k == summary.k && view.summary.capacity == summary.capacity
-		   && view.summary.partial == summary.partial && view.summary.exact == summary.exact,
+	ok(tk_view_open(bytes, len, &view) == TK_OK && view.summary.total == summary.total &&
+		   view.summary.max_error == summary.max_error && view.summary.count == summary.count &&
+		   view.summary.k == summary.k && view.summary.capacity == summary.capacity &&
+		   view.summary.partial == summary.partial && view.summary.exact == summary.exact,
 	   "view of %s: summary", what);
 	tk_sketch_items(copy, &alloc, SIZE_MAX, &items, &count);
 	tk_view_items(&view, &alloc, SIZE_MAX, &view_items, &view_count);
 	ok(count == view_count && same_items(items, view_items, count), "view of %s: items", what);
 	for (size_t i = 0; i < count; i++)
 	{
-		uint64_t	lower;
-		uint64_t	upper;
+		uint64_t lower;
+		uint64_t upper;
 
-		estimates = estimates && tk_view_estimate(&view, items[i].key, items[i].key_len, &lower, &upper)
-					&& lower == items[i].lower && upper == items[i].upper;
+		estimates = estimates && tk_view_estimate(&view, items[i].key, items[i].key_len, &lower, &upper) &&
+					lower == items[i].lower && upper == items[i].upper;
 	}
 	ok(estimates, "view of %s: estimates", what);
 	release(items);
@@ -537,7 +552,7 @@ check_view(const TkSketch *s, TkEncodeMode mode, const char *what)
 static void
 test_views(void)
 {
-	TkSketch   *s = flat_sketch(100, 0, 90, 2);
+	TkSketch *s = flat_sketch(100, 0, 90, 2);
 
 	check_view(s, TK_FINAL, "an exact sketch of one key length");
 	add_text(s, "", 4);
@@ -552,11 +567,12 @@ test_views(void)
 static void
 test_merge_exact(void)
 {
-	TkSketch   *a = flat_sketch(20, 0, 10, 3);
-	TkSketch   *b = flat_sketch(50, 5, 10, 4);
-	TkSketch   *c = must_create(&alloc, TK_KIND_TEXT, 1, 5);
+	TkSketch *a = flat_sketch(20, 0, 10, 3);
+	TkSketch *b = flat_sketch(50, 5, 10, 4);
+	TkSketch *c = must_create(&alloc, TK_KIND_TEXT, 1, 5);
 
-	ok(tk_sketch_merge(c, a) == TK_OK && tk_sketch_merge(c, b) == TK_OK, "two exact sketches merge into an empty one");
+	ok(tk_sketch_merge(c, a) == TK_OK && tk_sketch_merge(c, b) == TK_OK,
+	   "two exact sketches merge into an empty one");
 	ok(tk_sketch_capacity(c) == 50 && tk_sketch_k(c) == 10, "all exact: the largest capacity, the largest k");
 	ok(upper_of(c, "item-000007") == 7 && upper_of(c, "item-000002") == 3 && upper_of(c, "item-000012") == 4,
 	   "counts add");
@@ -572,10 +588,10 @@ test_merge_exact(void)
 static void
 test_merge_capacity(void)
 {
-	TkSketch   *coarse = flat_sketch(10, 0, 11, 1000);
-	TkSketch   *fine = must_create(&alloc, TK_KIND_TEXT, 100, 300);
-	TkSketch   *tiny = flat_sketch(3, 0, 2, 1);
-	TkSketch   *copy = stored_copy(coarse, TK_FINAL);
+	TkSketch *coarse = flat_sketch(10, 0, 11, 1000);
+	TkSketch *fine = must_create(&alloc, TK_KIND_TEXT, 100, 300);
+	TkSketch *tiny = flat_sketch(3, 0, 2, 1);
+	TkSketch *copy = stored_copy(coarse, TK_FINAL);
 
 	is_number(tk_sketch_max_error(copy), 1000, "11 items of 1000 at capacity 10: theta is 1000");
 	ok(tk_sketch_merge(fine, copy) == TK_OK && tk_sketch_capacity(fine) == 10 && tk_sketch_k(fine) == 10,
@@ -591,15 +607,16 @@ test_merge_capacity(void)
 	tk_sketch_free(copy);
 }
 
-/* A merge that adds the minimum of a side that is not full spoils exact counts; one that ignores a filter lies. */
+/* A merge that adds the minimum of a side that is not full spoils exact counts; one that ignores a filter
+ * lies. */
 static void
 test_merge_bounds(void)
 {
-	TkSketch   *small = flat_sketch(300, 100000, 20, 5);
-	TkSketch   *flood = must_create(&alloc, TK_KIND_TEXT, 10, 300);
-	uint64_t	theta;
-	uint64_t	lower;
-	uint64_t	upper;
+	TkSketch *small = flat_sketch(300, 100000, 20, 5);
+	TkSketch *flood = must_create(&alloc, TK_KIND_TEXT, 10, 300);
+	uint64_t theta;
+	uint64_t lower;
+	uint64_t upper;
 
 	for (int round = 0; round < 30; round++)
 		for (uint64_t i = 0; i < 20000; i++)
@@ -621,16 +638,16 @@ test_merge_bounds(void)
 static void
 test_merge_encoded(void)
 {
-	TkSketch   *a = must_create(&alloc, TK_KIND_TEXT, 100, 300);
-	TkSketch   *b = must_create(&alloc, TK_KIND_TEXT, 100, 300);
-	bool		fine = true;
+	TkSketch *a = must_create(&alloc, TK_KIND_TEXT, 100, 300);
+	TkSketch *b = must_create(&alloc, TK_KIND_TEXT, 100, 300);
+	bool fine = true;
 
 	for (uint64_t pane = 0; pane < 40; pane++)
 	{
-		TkSketch   *part = must_create(&alloc, TK_KIND_TEXT, 100, 300);
-		TkSketch   *copy;
-		size_t		len;
-		uint8_t    *bytes;
+		TkSketch *part = must_create(&alloc, TK_KIND_TEXT, 100, 300);
+		TkSketch *copy;
+		size_t len;
+		uint8_t *bytes;
 
 		for (uint64_t i = 0; i < 3000; i++)
 			add_numbered(part, i % (1 + i * (pane + 1) % 2000), 1);
@@ -643,7 +660,8 @@ test_merge_encoded(void)
 	}
 	ok(fine && same_bytes(a, b, TK_PARTIAL), "merging stored bytes and read sketches is the same");
 	is_number(tk_sketch_total(a), 40 * 3000, "with the sum of totals");
-	ok(tk_sketch_merge_encoded(a, "\1", 1) == TK_CORRUPT && same_bytes(a, b, TK_PARTIAL), "bad bytes change nothing");
+	ok(tk_sketch_merge_encoded(a, "\1", 1) == TK_CORRUPT && same_bytes(a, b, TK_PARTIAL),
+	   "bad bytes change nothing");
 	tk_sketch_free(a);
 	tk_sketch_free(b);
 }
@@ -652,12 +670,11 @@ test_merge_encoded(void)
 static void
 test_merge_refuses_duplicates(void)
 {
-	static const uint8_t bytes[] = {1,	 0x05, TK_KIND_TEXT, 1,	  9,   9,	0,	 3, 4,
-									1,	 1,					   1,			 'a', 'b', 'a'};
-	TkSketch   *s = flat_sketch(9, 0, 4, 2);
-	TkSketch   *twin = flat_sketch(9, 0, 4, 2);
-	TkSketch   *decoded;
-	TkView		view;
+	static const uint8_t bytes[] = {1, 0x05, TK_KIND_TEXT, 1, 9, 9, 0, 3, 4, 1, 1, 1, 'a', 'b', 'a'};
+	TkSketch *s = flat_sketch(9, 0, 4, 2);
+	TkSketch *twin = flat_sketch(9, 0, 4, 2);
+	TkSketch *decoded;
+	TkView view;
 
 	ok(tk_view_open(bytes, sizeof(bytes), &view) == TK_OK, "the bytes are well formed otherwise");
 	ok(tk_sketch_decode(&alloc, bytes, sizeof(bytes), &decoded) == TK_CORRUPT && decoded == NULL,
@@ -675,13 +692,14 @@ test_merge_refuses_duplicates(void)
 static void
 test_partial_round_trip(void)
 {
-	TkSketch   *s = must_create(&alloc, TK_KIND_TEXT, 10, 100);
-	TkSketch   *copy;
+	TkSketch *s = must_create(&alloc, TK_KIND_TEXT, 10, 100);
+	TkSketch *copy;
 
 	for (uint64_t i = 0; i < 50000; i++)
 		add_numbered(s, i * i % 3001, i % 4);
 	copy = stored_copy(s, TK_PARTIAL);
-	ok(copy != NULL && tk_sketch_count(copy) == tk_sketch_count(s) && tk_sketch_count(s) > 100, "a working state travels whole");
+	ok(copy != NULL && tk_sketch_count(copy) == tk_sketch_count(s) && tk_sketch_count(s) > 100,
+	   "a working state travels whole");
 	ok(same_bytes(s, copy, TK_PARTIAL) && same_bytes(s, copy, TK_FINAL), "and comes out the same");
 	tk_sketch_free(s);
 	tk_sketch_free(copy);
@@ -691,12 +709,12 @@ test_partial_round_trip(void)
 static void
 test_large_capacity(void)
 {
-	TkSketch   *s = must_create(&alloc, TK_KIND_BIGINT, 1000, TK_MAX_CAPACITY);
-	TkSketch   *copy;
-	bool		found = true;
-	uint8_t		key[8];
-	uint64_t	lower;
-	uint64_t	upper;
+	TkSketch *s = must_create(&alloc, TK_KIND_BIGINT, 1000, TK_MAX_CAPACITY);
+	TkSketch *copy;
+	bool found = true;
+	uint8_t key[8];
+	uint64_t lower;
+	uint64_t upper;
 
 	for (int64_t i = 0; i < 131072; i++)
 	{
@@ -718,7 +736,8 @@ test_large_capacity(void)
 	}
 	tk_sketch_free(copy);
 	copy = stored_copy(s, TK_FINAL);
-	ok(copy != NULL && tk_sketch_count(copy) == TK_MAX_CAPACITY && tk_sketch_max_error(copy) <= tk_sketch_total(copy) / (TK_MAX_CAPACITY + 1),
+	ok(copy != NULL && tk_sketch_count(copy) == TK_MAX_CAPACITY &&
+		   tk_sketch_max_error(copy) <= tk_sketch_total(copy) / (TK_MAX_CAPACITY + 1),
 	   "and purged within the bound");
 	ok(tk_sketch_merge(s, copy) == TK_OK && tk_sketch_total(s) == 2 * tk_sketch_total(copy), "and merged");
 	tk_sketch_free(s);
@@ -741,8 +760,8 @@ kind_by_name(const char *name)
 static size_t
 unhex(char *word)
 {
-	size_t		len = 0;
-	unsigned	byte;
+	size_t len = 0;
+	unsigned byte;
 
 	while (sscanf(word + 2 * len, "%2x", &byte) == 1)
 		word[len++] = (char) byte;
@@ -753,10 +772,10 @@ unhex(char *word)
 static bool
 read_stored(char *hex, TkSketch **s)
 {
-	size_t		len = unhex(hex);
-	size_t		again_len;
-	uint8_t    *again;
-	bool		same;
+	size_t len = unhex(hex);
+	size_t again_len;
+	uint8_t *again;
+	bool same;
 
 	if (tk_sketch_decode(&alloc, hex, len, s) != TK_OK)
 		return false;
@@ -766,23 +785,25 @@ read_stored(char *hex, TkSketch **s)
 	return same;
 }
 
-/* One line of a fixture; false if it does not agree with the sketch, which the "bytes" or "import" line makes. */
+/* One line of a fixture; false if it does not agree with the sketch, which the "bytes" or "import" line
+ * makes. */
 static bool
 fixture_line(char *line, TkSketch **s, TkItem **items, size_t *count, size_t *at)
 {
-	char		name[16];
+	char name[16];
 	unsigned long long n[5];
-	int			key_at;
-	TkSummary	summary;
+	int key_at;
+	TkSummary summary;
 
 	if (*s == NULL)
 	{
-		bool		made = false;
+		bool made = false;
 
 		if (strncmp(line, "bytes ", 6) == 0)
 			made = read_stored(line + 6, s);
 		else if (strncmp(line, "import ", 7) == 0)
-			made = tk_sketch_from_datasketches(&alloc, TK_KIND_TEXT, 3, line + 7, unhex(line + 7), s) == TK_OK;
+			made =
+				tk_sketch_from_datasketches(&alloc, TK_KIND_TEXT, 3, line + 7, unhex(line + 7), s) == TK_OK;
 		else
 			return line[0] == '#';
 		return made && tk_sketch_items(*s, &alloc, SIZE_MAX, items, count) == TK_OK;
@@ -790,15 +811,15 @@ fixture_line(char *line, TkSketch **s, TkItem **items, size_t *count, size_t *at
 	if (sscanf(line, "summary %15s %llu %llu %llu %llu %llu", name, &n[0], &n[1], &n[2], &n[3], &n[4]) == 6)
 	{
 		tk_sketch_summary(*s, &summary);
-		return summary.kind == kind_by_name(name) && summary.k == n[0] && summary.capacity == n[1]
-			   && summary.total == n[2] && summary.max_error == n[3] && summary.count == n[4];
+		return summary.kind == kind_by_name(name) && summary.k == n[0] && summary.capacity == n[1] &&
+			   summary.total == n[2] && summary.max_error == n[3] && summary.count == n[4];
 	}
 	if (sscanf(line, "item %llu %llu %n", &n[0], &n[1], &key_at) == 2 && *at < *count)
 	{
 		const TkItem *item = &(*items)[(*at)++];
 
-		return item->upper == n[0] && item->lower == n[1] && item->key_len == unhex(line + key_at)
-			   && memcmp(item->key, line + key_at, item->key_len) == 0;
+		return item->upper == n[0] && item->lower == n[1] && item->key_len == unhex(line + key_at) &&
+			   memcmp(item->key, line + key_at, item->key_len) == 0;
 	}
 	return line[0] == '#';
 }
@@ -806,13 +827,13 @@ fixture_line(char *line, TkSketch **s, TkItem **items, size_t *count, size_t *at
 static bool
 fixture_holds(const char *path)
 {
-	FILE	   *file = fopen(path, "r");
+	FILE *file = fopen(path, "r");
 	static char line[65536];
-	TkSketch   *s = NULL;
-	TkItem	   *items = NULL;
-	size_t		count = 0;
-	size_t		at = 0;
-	bool		holds = file != NULL;
+	TkSketch *s = NULL;
+	TkItem *items = NULL;
+	size_t count = 0;
+	size_t at = 0;
+	bool holds = file != NULL;
 
 	while (holds && fgets(line, sizeof(line), file) != NULL)
 		holds = fixture_line(line, &s, &items, &count, &at);
@@ -827,13 +848,13 @@ fixture_holds(const char *path)
 static void
 test_fixtures(const char *directory)
 {
-	DIR		   *dir = opendir(directory);
+	DIR *dir = opendir(directory);
 	struct dirent *entry;
-	size_t		files = 0;
+	size_t files = 0;
 
 	while (dir != NULL && (entry = readdir(dir)) != NULL)
 	{
-		char		path[4096];
+		char path[4096];
 
 		if (strstr(entry->d_name, ".hex") == NULL)
 			continue;

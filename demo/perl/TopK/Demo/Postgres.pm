@@ -109,7 +109,7 @@ sub _install
 sub _make_install
 {
     my ($self) = @_;
-    local @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL)};
+    delete local @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL)};
     capture('sh', '-c', 'exec make -s -C "$0" install DESTDIR="$1" 2>"$2"', top_dir(), $self->{install}, $self->{log});
     return;
 }

@@ -1,0 +1,175 @@
+/*
+ * redis_outage_test.c - the Redis client's connection, on a real redis-server: addresses, passwords, a server
+ * that hangs, dies in the middle of a pipeline, and comes back.
+ */
+#include "redis_server.h"
+
+/* The error of opening, "" if it works. */
+static const char *
+try_open(RedisClientConfig config)
+{
+	static char error[REDIS_CLIENT_ERROR_LEN];
+	RedisClient *other = redis_client_open(&config, error);
+
+	if (other != NULL)
+		error[0] = '\0';
+	redis_client_close(other);
+	return error;
+}
+
+static void
+test_opening(void)
+{
+	RedisClientConfig config = config_of();
+
+	config.host = "127.0.0.1";
+	config.port = tcp_port;
+	is(try_open(config), "", "TCP works");
+	config.port = find_free_port();
+	tap_ok(strstr(try_open(config), "could not connect: Connection refused") != NULL,
+		   "a closed port is told");
+	config = config_of();
+	config.db = 3;
+	is(try_open(config), "", "a database may be chosen");
+	config.db = 1000;
+	tap_ok(strstr(try_open(config), "could not select the database: ERR") != NULL,
+		   "a database that is not there is told");
+	config = config_of();
+	config.tls = true;
+	tap_ok(strstr(try_open(config), "TLS is not supported") != NULL, "TLS is refused clearly");
+}
+
+static void
+test_passwords(void)
+{
+	RedisClientConfig config = config_of();
+
+	ask("ACL SETUSER publisher on >s3cret ~* +@all");
+	ask("CONFIG SET requirepass hush");
+	tap_ok(strstr(try_open(config), "NOAUTH") != NULL, "a missing password is told");
+	config.password = "wr0ng";
+	tap_ok(strstr(try_open(config), "could not authenticate: WRONGPASS") != NULL &&
+			   strstr(try_open(config), "wr0ng") == NULL,
+		   "a wrong one too, without showing it");
+	config.password = "hush";
+	is(try_open(config), "", "the right one works");
+	config.username = "publisher";
+	tap_ok(strstr(try_open(config), "WRONGPASS") != NULL, "each user has a password of its own");
+	config.password = "s3cret";
+	is(try_open(config), "", "which works");
+	ask("AUTH hush");
+	ask("ACL SETUSER publisher -eval -evalsha -script");
+	tap_ok(strstr(try_open(config), "could not load the script: NOPERM") != NULL,
+		   "a user without the right to is told");
+	ask("CONFIG SET requirepass %s", "");
+}
+
+/* ---- a server that goes away ---- */
+
+static double
+seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double) now.tv_sec + (double) now.tv_nsec / 1e9;
+}
+
+static void
+test_hanging_server(void)
+{
+	RedisClientConfig config = config_of();
+	char error[REDIS_CLIENT_ERROR_LEN];
+	RedisFence fence = {1, 1, 1};
+	RedisWrite write = make_write("hang:z", "hang:h", 1, 1, LATER);
+	RedisClient *hasty;
+	double start;
+	bool ok;
+
+	config.command_timeout = 300;
+	hasty = redis_client_open(&config, error);
+	kill(server, SIGSTOP);
+	start = seconds();
+	ok = redis_client_write(hasty, &fence, NOW, &write, 1);
+	tap_ok(!ok && write.outcome == REDIS_NOT_SENT, "a server that hangs is given up");
+	tap_ok(seconds() - start < 1.5, "soon after its timeout");
+	is(redis_client_error(hasty), "lost the connection: no answer within 300 ms", "which the message tells");
+	redis_client_close(hasty);
+	start = seconds();
+	tap_ok(strstr(try_open(config), "no answer within 300 ms") != NULL && seconds() - start < 1.5,
+		   "opening does not wait longer either");
+	kill(server, SIGCONT);
+}
+
+/* Kills the server some time after now, from a process of its own. */
+static pid_t
+kill_later(useconds_t us)
+{
+	pid_t killer = fork();
+
+	if (killer != 0)
+		return killer;
+	usleep(us);
+	kill(server, SIGKILL);
+	_exit(0);
+}
+
+static void
+test_dying_server(void)
+{
+	enum
+	{
+		N_WRITES = 3000,
+		N_MEMBERS = 2000
+	};
+	RedisWrite *writes = calloc(N_WRITES, sizeof(*writes));
+	MirrorText *texts = calloc(N_MEMBERS, sizeof(*texts));
+	int64_t *scores = calloc(N_MEMBERS, sizeof(*scores));
+	char(*bytes)[16] = calloc(N_MEMBERS, sizeof(*bytes));
+	RedisFence fence = {1, 1, 1};
+	size_t done = 0;
+	size_t unsent = 0;
+	bool in_order = true;
+	pid_t killer;
+
+	for (int i = 0; i < N_WRITES; i++)
+		writes[i] = make_large("die:z", "die:h", N_MEMBERS, texts, scores, bytes);
+	killer = kill_later(300000);
+	tap_ok(!redis_client_write(client, &fence, NOW, writes, N_WRITES),
+		   "a server that dies in a pipeline is noticed");
+	waitpid(killer, NULL, 0);
+	for (int i = 0; i < N_WRITES; i++)
+	{
+		in_order &= writes[i].outcome == REDIS_NOT_SENT || unsent == 0;
+		done += writes[i].outcome == REDIS_DONE;
+		unsent += writes[i].outcome == REDIS_NOT_SENT;
+	}
+	tap_ok(done > 0 && unsent > 0 && done + unsent == N_WRITES && in_order,
+		   "%zu of %d writes were acknowledged, the rest was not", done, N_WRITES);
+	tap_ok(redis_client_error(client)[0] != '\0', "the message: %s", redis_client_error(client));
+	tap_ok(!redis_client_write(client, &fence, NOW, writes, 1), "the client is of no more use");
+	free(writes);
+	free(texts);
+	free(scores);
+	free(bytes);
+
+	kill_server();
+	tap_ok(strstr(try_open(config_of()), "could not connect") != NULL,
+		   "another one does not open while it is down");
+	start_server();
+	open_client();
+	tap_ok(write_one(make_write("z", "h", 1, 1, LATER), 1, 1, 1) == REDIS_DONE,
+		   "and works once it is up again");
+}
+
+int
+main(void)
+{
+	set_up();
+	test_opening();
+	test_passwords();
+	test_hanging_server();
+	test_dying_server();
+	clean_up();
+	return tap_done();
+}
