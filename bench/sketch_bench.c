@@ -6,11 +6,11 @@
  *
  * Usage: sketch_bench [updates (10,000,000)] [capacity (300)] [rounds (3)]
  *
- * For each stream: nanoseconds per update with hashing, over items of 16 bytes read in sequence, the best of
- *the rounds; the floors measured on the same items beside it (reading them; hashing; hashing and one probe of
- *a table as large as the sketch's); recall of the true top 100 (found: an item of the list whose true count
- *is at least the 100th) and theta of the finished sketch. Then merging, encoding and decoding of 1440 panes
- *of the Zipf 1.0 stream.
+ * For each stream: nanoseconds per update with hashing, over items of 16 bytes read in sequence, the best
+ * of the rounds; the floors measured on the same items beside it (reading them; hashing; hashing and one
+ * probe of a table as large as the sketch's); recall of the true top 100 (found: an item of the list
+ * whose true count is at least the 100th) and theta of the finished sketch. Then merging, encoding and
+ * decoding of 1440 panes of the Zipf 1.0 stream.
  */
 #include <math.h>
 #include <stdint.h>

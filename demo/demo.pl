@@ -5,7 +5,8 @@
 # Starts a PostgreSQL, a Redis and a broker of its own in a new directory, sets
 # a source up (setup.sql), feeds made-up events in real time, and shows what is
 # counted until SECONDS have passed or Ctrl-C is pressed.  Whatever happens, all
-# of it is stopped and removed at the end.  README.md has the settings, which come from the environment.
+# of it is stopped and removed at the end.  README.md has the settings, which
+# come from the environment.
 #
 # Status 0: events went through and each was read.  1: not so.  128 and more: a
 # signal before there was anything to see.
@@ -15,12 +16,18 @@ use warnings;
 
 # Blocks of this kind run last first: this one after the servers' own (TopK::Test::Server).
 my $dir;
-END { local $?; remove_tree($dir) if defined $dir; }
+END
+{
+    local $?;
+    remove_tree($dir) if defined $dir;
+    print STDERR "==> stopped and removed\n" if defined $dir;
+}
 
 use File::Path qw(remove_tree);
 use File::Temp qw(tempdir);
 use FindBin;
 use IO::Handle;
+use IO::Socket::INET;
 use JSON::PP    qw(decode_json);
 use Time::HiRes qw(sleep time);
 use lib "$FindBin::Bin/perl", "$FindBin::Bin/../test/perl";
@@ -41,8 +48,9 @@ use constant {
     DIMENSIONS      => [qw(all deviceType pageCategory productCategory method statusClass)],
 };
 
-# What the stream looks like: a little out of order, and now and then an event that is late, or broken, or of no rule.
-my @stream = ('--items', 20_000, '--disorder', 3, '--late', 0.002, '--malformed', 0.0005, '--no-rule', 0.002);
+# A little out of order, and now and then an event that is late, or broken, or of a type without a rule.
+my @stream = ('--items' => 20_000, '--disorder' => 3,
+    '--late' => 0.002, '--malformed' => 0.0005, '--no-rule' => 0.002);
 
 my %option;     # from the environment
 my $hint;       # what to do if the present step fails
@@ -63,10 +71,11 @@ sub setting
 
 sub read_settings
 {
-    my $number = '0*[1-9][0-9]{0,8}';
+    my ($number, $address) = ('0*[1-9][0-9]{0,8}', '[A-Za-z0-9._-]+:[0-9]+');
     $option{seconds}    = setting('SECONDS', undef, $number, 'a whole number of seconds');
     $option{rate}       = setting('RATE',    RATE,  $number, 'a whole number of events a second');
-    $option{kafka}      = setting('KAFKA', 'embedded', 'embedded|real|[^\s:,]+:\d+(?:,[^\s:,]+:\d+)*', 'embedded, real or host:port');
+    $option{kafka} =
+      setting('KAFKA', 'embedded', "embedded|real|$address(?:,$address)*", 'embedded, real or host:port');
     $option{topic}      = setting('TOPIC', undef, '[A-Za-z0-9._-]{1,249}', 'the name of a topic');
     $option{pg_port}    = setting('DEMO_PGPORT',     undef, $number, 'a port');
     $option{redis_port} = setting('DEMO_REDIS_PORT', undef, $number, 'a port');
@@ -104,20 +113,34 @@ sub step
     return;
 }
 
+# Or it would be somebody else's server that answers, and is written to.
+sub check_free
+{
+    my ($port) = @_;
+    return unless defined $port;
+    die "$port is not a port\n" if $port > 65535;
+    die "something listens on port $port of this machine\n"
+      if IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => 2);
+    return;
+}
+
 sub start_servers
 {
-    step('starting Redis', 'Is the port DEMO_REDIS_PORT free? Without it, a free one is taken.');
-    $redis = TopK::Test::Redis->start("$dir/redis", defined $option{redis_port} ? (port => $option{redis_port}) : ());
+    step('starting Redis', 'Without DEMO_REDIS_PORT a free port is taken.');
+    check_free($option{redis_port});
+    $redis = TopK::Test::Redis->start("$dir/redis", port => $option{redis_port});
 
     my %start = (embedded => 'starting the embedded broker', real => 'starting Apache Kafka (some 10 seconds)');
-    step($start{ $option{kafka} } // "connecting to Kafka at $option{kafka}",
-        $start{ $option{kafka} } ? 'KAFKA=embedded and KAFKA=real are the two brokers that the demo can start.'
-        : 'Does it answer there, without TLS and password, and may you create topics on it? TOPIC=name takes one that exists.');
+    my $own = $start{ $option{kafka} };
+    step($own // "connecting to Kafka at $option{kafka}",
+        defined $own ? 'The demo can start two brokers: KAFKA=embedded and KAFKA=real.'
+        : 'Does it answer there, without TLS and password, and may you create a topic?');
     $broker = TopK::Demo::Broker->start($option{kafka}, $dir, $option{topic});
 
     step('starting PostgreSQL, with the extension installed in a directory of its own',
-        'Is the port DEMO_PGPORT free? Without it, a free one is taken.');
-    $postgres = TopK::Demo::Postgres->start("$dir/pg", defined $option{pg_port} ? (port => $option{pg_port}) : ());
+        'Without DEMO_PGPORT a free port is taken.');
+    check_free($option{pg_port});
+    $postgres = TopK::Demo::Postgres->start("$dir/pg", port => $option{pg_port});
     return;
 }
 
@@ -129,12 +152,18 @@ sub set_up
     $session = $postgres->session;
     $session->load("$FindBin::Bin/screen.sql");
 
-    step('waiting for the source to read', 'The log of PostgreSQL ends with: ' . "\n");
+    return;
+}
+
+sub await_source
+{
+    step('waiting for the source to read', 'Can the broker be reached at the address that it advertises itself?');
     my $end = time + SOURCE_SECONDS;
-    until (source_reads(my $s = status()))
+    my $s;
+    until (source_reads($s = status()))
     {
-        next_second() if time < $end;
-        die source_state($s) . 'The log of PostgreSQL ends with:' . "\n" . log_tail($postgres->log) if time >= $end;
+        die source_state($s), "the log of PostgreSQL says:\n", log_tail($postgres->log) if time > $end;
+        sleep 0.2;
     }
     return;
 }
@@ -148,7 +177,8 @@ sub source_reads
 sub source_state
 {
     my ($s) = @_;
-    return "the source does not read; topk.stat_source says\n  state: $s->{state}\n  last_error: " . ($s->{last_error} // '(none)') . "\n";
+    my $error = $s->{last_error} // '(none)';
+    return "the source does not read; topk.stat_source says\n  state       $s->{state}\n  last_error  $error\n";
 }
 
 # ---- events ----
@@ -156,8 +186,9 @@ sub source_state
 sub generate
 {
     my ($log, @how) = @_;
-    return { log => $log, pid => spawn($log, tool('topk_gen'), '--quiet', '--brokers' => $broker->bootstrap,
-            '--topic' => $broker->topic, '--partitions' => $broker->partitions, @stream, @how) };
+    my @where =
+      ('--brokers' => $broker->bootstrap, '--topic' => $broker->topic, '--partitions' => $broker->partitions);
+    return { log => $log, pid => spawn($log, tool('topk_gen'), '--quiet', @where, @stream, @how) };
 }
 
 # How many the generator says that it has sent; it says so at its end.
@@ -173,11 +204,13 @@ sub feed
 {
     my $events = $option{rate} * 10 < HISTORY_EVENTS ? $option{rate} * 10 : HISTORY_EVENTS;
     my $seconds = $option{seconds} // 1_000_000_000;
-    step("feeding $events events of the last @{[ HISTORY_SECONDS ]} seconds, then $option{rate} a second", 'Is the broker overloaded? RATE=500 asks less of it.');
+    step("feeding $events events of the last two minutes, then $option{rate} a second",
+        'RATE=500 asks less of the machine.');
     my $history = generate("$dir/history.log", '--events' => $events, '--span' => HISTORY_SECONDS, '--seed' => 1);
     sleep 0.05 while process_runs($history->{pid});
+    my $before = generated($history);
     $feed = generate("$dir/feed.log", '--rate' => $option{rate}, '--seconds' => $seconds, '--seed' => 2);
-    $feed->{before} = generated($history);
+    $feed->{before} = $before;
     $feed->{started} = time;
     return;
 }
@@ -186,10 +219,11 @@ sub feed
 
 sub status { return decode_json($session->ask('EXECUTE status')); }
 
-# Events a second, over the last seconds.
+# Events a second, over the last seconds, once the history has been read.
 sub rate_of
 {
     my ($s) = @_;
+    return 0 if $s->{events} < $feed->{before};
     push @seen, [ $s->{now}, $s->{events} ];
     shift @seen while $seen[0][0] < $s->{now} - RATE_SECONDS && @seen > 2;
     my $span = $s->{now} - $seen[0][0];
@@ -202,7 +236,9 @@ sub look_at
     my $arguments = $s->{minute} * 60 . ", '{" . join(',', @dimensions) . "}'";
     my $top       = decode_json($session->ask("EXECUTE top10($arguments)"));
     my $values    = decode_json($session->ask("EXECUTE by_value($arguments)"));
-    return map { { dimension => $_, sql => $top->{$_} // [], values => $values->{$_} // [], redis_list($_, $s) } } @dimensions;
+    return map {
+        { dimension => $_, sql => $top->{$_} // [], values => $values->{$_} // [], redis_list($_, $s) }
+    } @dimensions;
 }
 
 sub redis_list
@@ -224,17 +260,19 @@ sub closed_total
 
 sub look_around
 {
+    my $end = defined $option{seconds} ? "after $option{seconds} seconds, or " : '';
     return (
-        'psql -h 127.0.0.1 -p ' . $postgres->port . ' -U demo      TABLE topk.stat_source; TABLE topk.top_items_global;',
-        'redis-cli -p ' . $redis->port . "                       ZREVRANGE topk:global:url 0 9 WITHSCORES",
-        defined $option{seconds} ? "it stops after $option{seconds} seconds; Ctrl-C stops and removes all of it before"
-        : 'Ctrl-C stops and removes all of it');
+        'psql -h 127.0.0.1 -p ' . $postgres->port . q{ -U demo -xc 'TABLE topk.stat_source'},
+        'redis-cli -p ' . $redis->port . ' ZREVRANGE topk:global:url 0 9 WITHSCORES',
+        "The end: ${end}with Ctrl-C; it stops and removes everything.");
 }
 
 sub open_screen
 {
     my @hints = look_around();
-    print STDERR map { "    $_\n" } @hints, 'as superuser: ' . join ' ', $postgres->psql, 'demo';
+    my $superuser = join ' ', $postgres->psql, 'demo';
+    print STDERR "==> to look around, from another terminal:\n",
+      map { "    $_\n" } @hints[ 0, 1 ], "$superuser    (as superuser)", $hints[-1];
     $screen = TopK::Demo::Screen->new(
         title      => $broker->title . ', topic ' . $broker->topic . ", $option{rate} events/s",
         footer     => [ '', @hints ],
@@ -252,7 +290,9 @@ sub next_second
 
 sub check_servers
 {
-    my %server = (Redis => [ $redis->pid, "$dir/redis/redis.log" ], PostgreSQL => [ $postgres->pid, $postgres->log ]);
+    my %server = (
+        Redis      => [ $redis->pid,    "$dir/redis/redis.log" ],
+        PostgreSQL => [ $postgres->pid, $postgres->log ]);
     $server{ $broker->title } = [ $broker->pid, $broker->log ] if $broker->pid;
     for my $name (sort keys %server)
     {
@@ -272,8 +312,8 @@ sub feeding
 
 sub watch
 {
-    my $next = time;
     open_screen();
+    my $next = time + $screen->pause;
     local @SIG{qw(INT TERM)} = map { my $name = $_; sub { $stopping = $name; } } qw(INT TERM);
     while (!$stopping && feeding())
     {
@@ -318,7 +358,8 @@ sub drain
     return status();
 }
 
-# True if all is well: something went through, and each event was read.  On a topic of the user's others may write, too.
+# True if all is well: something went through, and each event was read.  On a topic of the user's others may
+# write, too.
 sub finish
 {
     say_step('stopping the events');
@@ -329,22 +370,26 @@ sub finish
     my $equal = equal_lists($s);
     my $keys  = $redis->command('DBSIZE');
     my $read  = $s->{events} == $expected || $broker->start_at eq 'latest' && $s->{events} > $expected;
+    my $whole = $read ? '' : '   NOT EACH ONE ONCE';
+    my $all   = @{ +DIMENSIONS };
     print <<"SUMMARY";
 
 topk demo: the end
   events generated     $expected
-  events read          $s->{events}@{[ $read ? '' : '   NOT ALL, OR TOO MANY' ]}
-    of them            $s->{counted} counted ($s->{late} late), $s->{dead_letters} dead letters, $s->{no_rule} of no rule, $s->{too_late} too late
+  events read          $s->{events}$whole
+    of them            $s->{counted} counted, $s->{late} of these late
+                       $s->{dead_letters} dead letters, $s->{no_rule} without a rule, $s->{too_late} too late
   minutes closed       $s->{closed}
   keys in Redis        $keys
-  SQL and Redis agree  on the top 10 of $equal of @{[ scalar @{ +DIMENSIONS } ]} dimensions
+  SQL and Redis agree  on the top 10 of $equal of $all dimensions
 
 SUMMARY
     print source_state($s) if $s->{state} ne 'running';
     return $read && $s->{counted} > 0 && $keys > 0;
 }
 
-# A signal at any other time than while watching.  Commands that are being waited for are ended, or this would wait for them.
+# A signal at any other time than while watching.  Commands that are being waited for are ended, or perl would
+# wait for them first.
 sub give_up
 {
     my ($name) = @_;
@@ -367,7 +412,11 @@ sub stop_everything
     return;
 }
 
-END { local $?; stop_everything(); }
+END
+{
+    local $?;
+    stop_everything();
+}
 
 sub explain
 {
@@ -388,6 +437,7 @@ my $well = eval
     make_directory();
     start_servers();
     set_up();
+    await_source();
     feed();
     watch();
     finish();

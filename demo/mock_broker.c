@@ -19,9 +19,8 @@
  *   with 4 partitions at least 24 seconds of 5,000 events a second.
  * - A consumer whose position has been dropped is told OFFSET_OUT_OF_RANGE, as
  *   by a real broker whose retention has run over it.  What follows is the
- *   consumer's auto.offset.reset.  The bridge does not jump: the source stops
- *   in the state `failed`, which says from which offset the log goes on, and
- *   `topk.seek` goes on there.  So: at a rate that the bridge keeps up with, or
+ *   consumer's auto.offset.reset.  The bridge does not jump: the source stays
+ *   in the state `retrying`, and its last error says which offsets there are.  So: at a rate that the bridge keeps up with, or
  *   soon after it has been down, nothing is lost; after a longer pause it is.
  * - Batches are found by a walk through the list of them.  Producers do well to
  *   linger for some milliseconds, or that list gets long.

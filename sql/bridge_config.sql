@@ -111,6 +111,10 @@ CREATE FUNCTION topk.create_source(
 DECLARE
     id integer;
 BEGIN
+    IF getdatabaseencoding() <> 'UTF8' THEN
+        RAISE EXCEPTION 'the database must have the encoding UTF8 to read from Kafka' USING ERRCODE = 'feature_not_supported',
+            DETAIL = format('It has %s.', getdatabaseencoding());
+    END IF;
     PERFORM topk.check_name('source', name);
     PERFORM topk.check_server(server, 'topk_kafka');
     IF topic IS NULL OR topic !~ '^[A-Za-z0-9._-]{1,249}$' OR topic IN ('.', '..') THEN

@@ -86,6 +86,7 @@ EstimateItem(FunctionCallInfo fcinfo, TkKind kind)
 {
 	TopkReader	reader;
 	TupleDesc	desc;
+	TopkKeyRoom room;
 	TopkKey		key;
 	uint64_t	lower;
 	uint64_t	upper;
@@ -96,7 +97,7 @@ EstimateItem(FunctionCallInfo fcinfo, TkKind kind)
 		elog(ERROR, "return type must be a row type");
 	TopkOpen(&reader, PG_GETARG_DATUM(0));
 	TopkCheckKinds(reader.view.summary.kind, kind);
-	TopkKeyFromDatum(&key, kind, PG_GETARG_DATUM(1));
+	key = TopkKeyFromDatum(kind, PG_GETARG_DATUM(1), room);
 	tk_view_estimate(&reader.view, key.data, key.len, &lower, &upper);
 	values[0] = Int64GetDatum((int64) upper);
 	values[1] = Int64GetDatum((int64) lower);

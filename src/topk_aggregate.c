@@ -138,6 +138,7 @@ AggregateRow(FunctionCallInfo fcinfo, TkKind kind)
 {
 	TopkState  *state = GetState(fcinfo);
 	uint64		weight = GetWeight(fcinfo);
+	TopkKeyRoom room;
 	TopkKey		key;
 
 	if (unlikely(state == NULL))
@@ -146,8 +147,8 @@ AggregateRow(FunctionCallInfo fcinfo, TkKind kind)
 		CompareParameters(fcinfo, state);
 	if (weight == 0)
 		return KeepState(fcinfo);
-	TopkKeyFromDatum(&key, kind, PG_GETARG_DATUM(ARG_ITEM));
-	TopkStateUpdate(state, &key, weight);
+	key = TopkKeyFromDatum(kind, PG_GETARG_DATUM(ARG_ITEM), room);
+	TopkStateUpdate(state, key, weight);
 	return TopkStateDatum(state);
 }
 

@@ -104,7 +104,7 @@ RingSettle(TopkRing *ring)
 }
 
 static inline void
-RingAdd(TopkRing *ring, TkSketch *sketch, const TopkKey *key, uint64 weight)
+RingAdd(TopkRing *ring, TkSketch *sketch, TopkKey key, uint64 weight)
 {
 	uint64		position = ring->next++;
 	RingSlot   *slot = &ring->slots[position & RING_MASK];
@@ -112,10 +112,10 @@ RingAdd(TopkRing *ring, TkSketch *sketch, const TopkKey *key, uint64 weight)
 
 	tk_sketch_prefetch_state(sketch);
 	slot->sketch = sketch;
-	slot->hash = tk_hash(key->data, key->len);
+	slot->hash = tk_hash(key.data, key.len);
 	slot->weight = weight;
-	slot->len = key->len;
-	memcpy(slot->key, key->data, key->len);
+	slot->len = key.len;
+	memcpy(slot->key, key.data, key.len);
 	if (position - ring->done >= RING_ENTRY_LAG)
 		tk_sketch_prefetch(earlier->sketch, earlier->hash);
 	if (position - ring->done >= RING_UPDATE_LAG)
@@ -265,12 +265,12 @@ TopkStateSketch(TopkState *state)
 
 /* Count an item when some more rows have come, or before anybody reads the state. */
 void
-TopkStateDefer(TopkState *state, const TopkKey *key, uint64 weight)
+TopkStateDefer(TopkState *state, TopkKey key, uint64 weight)
 {
-	if (likely(key->len <= RING_KEY_BYTES))
+	if (likely(key.len <= RING_KEY_BYTES))
 		RingAdd(state->ring, state->sketch, key, weight);
 	else
-		TopkCheck(tk_sketch_update(TopkStateSketch(state), key->data, key->len, weight));
+		TopkCheck(tk_sketch_update(TopkStateSketch(state), key.data, key.len, weight));
 }
 
 /* ---- expanded object methods ---------------------------------------------------------------------------- */

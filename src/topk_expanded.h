@@ -36,7 +36,7 @@ extern TopkState *TopkStateDecode(FunctionCallInfo fcinfo, Datum value);
 
 /* topk_expanded.c: using them */
 extern TkSketch *TopkStateSketch(TopkState *state);
-extern void TopkStateDefer(TopkState *state, const TopkKey *key, uint64 weight);
+extern void TopkStateDefer(TopkState *state, TopkKey key, uint64 weight);
 
 /* The state that a Datum points to, or NULL if it is a flat value. No other expanded objects of this type exist. */
 static inline TopkState *
@@ -59,10 +59,10 @@ TopkStateDatum(TopkState *state)
 
 /* Count an item, now or before anybody reads the state. */
 static inline void
-TopkStateUpdate(TopkState *state, const TopkKey *key, uint64 weight)
+TopkStateUpdate(TopkState *state, TopkKey key, uint64 weight)
 {
 	if (state->ring == NULL)
-		TopkCheck(tk_sketch_update(state->sketch, key->data, key->len, weight));
+		TopkCheck(tk_sketch_update(state->sketch, key.data, key.len, weight));
 	else
 		TopkStateDefer(state, key, weight);
 }

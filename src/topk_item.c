@@ -9,16 +9,17 @@
 int			TopkDatabaseEncoding = -1;
 
 /* A text key in the database's encoding becomes UTF-8, in the current memory context. */
-void
-TopkKeyConvert(TopkKey *key)
+TopkKey
+TopkKeyConvert(TopkKey key)
 {
-	char	   *converted = pg_server_to_any(key->data, (int) key->len, PG_UTF8);
+	char	   *converted = pg_server_to_any(key.data, (int) key.len, PG_UTF8);
 
-	if (converted != key->data)
+	if (converted != key.data)
 	{
-		key->data = converted;
-		key->len = strlen(converted);
+		key.data = converted;
+		key.len = strlen(converted);
 	}
+	return key;
 }
 
 /*

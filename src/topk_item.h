@@ -15,17 +15,19 @@
 
 #include "sketch/sketch.h"
 
-/* A key, and room for those that are not bytes of the Datum. Points into itself: never copy one. */
+/* A key: bytes that somebody else owns. */
 typedef struct TopkKey
 {
 	const void *data;
 	size_t		len;
-	uint8		number[sizeof(int64)];
 } TopkKey;
+
+/* Room for the key of a number, which is no part of its Datum. */
+typedef uint8 TopkKeyRoom[sizeof(int64)];
 
 /* topk_item.c */
 extern int	TopkDatabaseEncoding; /* -1: nobody has asked yet */
-extern void TopkKeyConvert(TopkKey *key);
+extern TopkKey TopkKeyConvert(TopkKey key);
 extern text *TopkItemText(TkKind kind, const TkItem *item);
 extern char *TopkItemString(TkKind kind, const TkItem *item, int *len);
 extern Datum TopkItemDatum(TkKind kind, const TkItem *item);
@@ -39,33 +41,38 @@ TopkDatabaseIsUtf8(void)
 	return TopkDatabaseEncoding == PG_UTF8;
 }
 
-/* The key of an item. `item` must not be NULL in SQL's sense. Inline: `kind` is a constant in every caller. */
-static inline void
-TopkKeyFromDatum(TopkKey *key, TkKind kind, Datum item)
+/* The key of a text, which it may point into. */
+static inline TopkKey
+TopkKeyFromText(Datum item)
 {
-	if (kind == TK_KIND_TEXT)
-	{
-		struct varlena *string = (struct varlena *) DatumGetPointer(item);
+	struct varlena *string = (struct varlena *) DatumGetPointer(item);
+	TopkKey		key;
 
-		/* DatumGetTextPP, without its call for each row */
-		if (unlikely(VARATT_IS_COMPRESSED(string) || VARATT_IS_EXTERNAL(string)))
-			string = pg_detoast_datum_packed(string);
-		key->data = VARDATA_ANY(string);
-		key->len = VARSIZE_ANY_EXHDR(string);
-		if (unlikely(!TopkDatabaseIsUtf8()))
-			TopkKeyConvert(key);
-	}
-	else if (kind == TK_KIND_BIGINT)
+	/* DatumGetTextPP, without its call for each row */
+	if (unlikely(VARATT_IS_COMPRESSED(string) || VARATT_IS_EXTERNAL(string)))
+		string = pg_detoast_datum_packed(string);
+	key.data = VARDATA_ANY(string);
+	key.len = VARSIZE_ANY_EXHDR(string);
+	return likely(TopkDatabaseIsUtf8()) ? key : TopkKeyConvert(key);
+}
+
+/* The key of an item, not NULL in SQL's sense; it may point into `room`. `kind` is a constant in every caller. */
+static inline TopkKey
+TopkKeyFromDatum(TkKind kind, Datum item, TopkKeyRoom room)
+{
+	TopkKey		key;
+
+	if (kind == TK_KIND_TEXT)
+		return TopkKeyFromText(item);
+	if (kind == TK_KIND_BIGINT)
 	{
-		tk_bigint_key(DatumGetInt64(item), key->number);
-		key->data = key->number;
-		key->len = sizeof(key->number);
+		tk_bigint_key(DatumGetInt64(item), room);
+		key.data = room;
 	}
 	else
-	{
-		key->data = DatumGetUUIDP(item)->data;
-		key->len = UUID_LEN;
-	}
+		key.data = DatumGetUUIDP(item)->data;
+	key.len = kind == TK_KIND_BIGINT ? sizeof(TopkKeyRoom) : UUID_LEN;
+	return key;
 }
 
 #endif /* TOPK_ITEM_H */

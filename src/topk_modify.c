@@ -34,6 +34,7 @@ AddItem(FunctionCallInfo fcinfo, TkKind kind)
 {
 	int64		weight = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2);
 	TkSketch   *sketch;
+	TopkKeyRoom room;
 	TopkKey		key;
 	Datum		result;
 
@@ -46,7 +47,7 @@ AddItem(FunctionCallInfo fcinfo, TkKind kind)
 	}
 	sketch = PG_ARGISNULL(0) ? CreateDefault(kind) : TopkDecode(PG_GETARG_DATUM(0), CurrentMemoryContext);
 	TopkCheckKinds(tk_sketch_kind(sketch), kind);
-	TopkKeyFromDatum(&key, kind, PG_GETARG_DATUM(1));
+	key = TopkKeyFromDatum(kind, PG_GETARG_DATUM(1), room);
 	TopkCheck(tk_sketch_update(sketch, key.data, key.len, (uint64) weight));
 	result = TopkEncode(sketch, TK_FINAL);
 	tk_sketch_free(sketch);

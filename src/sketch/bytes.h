@@ -2,9 +2,9 @@
  * bytes.h
  *		Loads, comparison and hashing of short byte strings.
  *
- * Keys are 8 to 32 bytes long as a rule, so everything here is a few overlapping loads and no loop for those.
- * Loads are little-endian on every CPU: hashes decide which keys share a filter cell, and with that the bytes
- * of a result, which must be the same everywhere.
+ * Keys are 8 to 32 bytes long as a rule, so everything here is a few overlapping loads and no loop for
+ * those. Loads are little-endian on every CPU: hashes decide which keys share a filter cell, and with
+ * that the bytes of a result, which must be the same everywhere.
  */
 #ifndef TK_BYTES_H
 #define TK_BYTES_H
@@ -170,9 +170,9 @@ tk_fold(uint64_t a, uint64_t b)
 #define TK_SALT_C UINT64_C(0x3C6EF372FE94F82B)
 
 /*
- * Two words and the length go into two folded products; longer keys first chain 16-byte blocks, the last one
- * overlapping. The seed is fixed: an adversary can cost his victim speed and the filter's benefit, but no
- * hash ever enters a bound.
+ * Two words and the length go into two folded products; longer keys first chain 16-byte blocks, the last
+ * one overlapping. The seed is fixed: an adversary can cost his victim speed and the filter's benefit,
+ * but no hash ever enters a bound.
  */
 static inline uint64_t
 tk_hash_bytes(const uint8_t *key, size_t len)

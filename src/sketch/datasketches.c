@@ -1,7 +1,7 @@
 /*
  * datasketches.c
  *		The frequent-items form of Apache DataSketches, for exchange with Spark, Druid, BigQuery and its
- *libraries.
+ *		libraries.
  *
  * All little-endian:
  *
@@ -19,9 +19,9 @@
  *		u64 x items	counts					(upper - theta, and lower)
  *		items		strings: u32 length and UTF-8 bytes each; longs: 8 bytes each
  *
- * Their count is our excess, their lower bound is the count (gap 0), their upper bound count + offset. They
- *do not promise (m+1) theta + sum of excess <= n for their map's size, so the capacity is what the numbers
- *allow.
+ * Their count is our excess, their lower bound is the count (gap 0), their upper bound count + offset.
+ * They do not promise (m+1) theta + sum of excess <= n for their map's size, so the capacity is what the
+ * numbers allow.
  */
 #include "internal.h"
 

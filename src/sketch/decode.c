@@ -1,7 +1,7 @@
 /*
  * decode.c
- *		From stored bytes to entries, and to a sketch. Nothing in the bytes is believed before it is checked;
- *see wire.h for what is.
+ *		From stored bytes to entries, and to a sketch. Nothing in the bytes is believed before it is
+ *		checked; see wire.h for what is.
  */
 #include "wire.h"
 

@@ -2,14 +2,14 @@
  * encode.c
  *		Writing the stored form (wire.h) of a trimmed copy, or of the working state.
  *
- * The copy is never made: trimming only picks entries and takes one number off each, so a list of references
- *to the entries that stay, and that number, are all that is needed. The state is not touched.
+ * The copy is never made: trimming only picks entries and takes one number off each, so a list of
+ * references to the entries that stay, and that number, are all that is needed. The state is not touched.
  */
 #include "wire.h"
 
 /*
- * Choose and sort the entries that trimming to `keep` would leave. cut->refs is one block of `alloc`, owned
- * by the caller, and NULL if there are no entries.
+ * Choose and sort the entries that trimming to `keep` would leave. cut->refs is one block of `alloc`,
+ * owned by the caller, and NULL if there are no entries.
  */
 TkStatus
 tk_cut(const TkSketch *s, uint32_t keep, const TkAllocator *alloc, TkCut *cut)

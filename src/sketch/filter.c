@@ -1,11 +1,11 @@
 /*
  * filter.c
- *		The admission filter: a row of F cells, each an upper bound for every key without an entry that hashes
- *to it, and never above theta.
+ *		The admission filter: a row of F cells, each an upper bound for every key without an entry that
+ *		hashes to it, and never above theta.
  *
  * It exists in memory only, from the first purge of an updated sketch on. It can be dropped at any time,
- *since theta bounds the same keys; so nothing here can fail: where memory is short there is no filter, and
- *the sketch is as right as before, only less accurate.
+ * since theta bounds the same keys; so nothing here can fail: where memory is short there is no filter,
+ * and the sketch is as right as before, only less accurate.
  */
 #include "internal.h"
 
@@ -110,8 +110,8 @@ cell_bound(const TkSketch *src, uint32_t cell, uint32_t mask)
 }
 
 /*
- * Before a merge adds the thetas: make the filter of dst bound the keys of both sides. A key without an entry
- * in the merged sketch has none on either side, so the two bounds add.
+ * Before a merge adds the thetas: make the filter of dst bound the keys of both sides. A key without an
+ * entry in the merged sketch has none on either side, so the two bounds add.
  */
 void
 tk_filter_merge(TkSketch *dst, const TkSketch *src)

@@ -2,27 +2,28 @@
  * internal.h
  *		What the files of the sketch library share. Nothing here is for users: they include sketch.h.
  *
- * Memory of a sketch (each box is one block of the sketch's allocator; dashed ones only where needed):
+ * Memory of a sketch, each a block of the sketch's allocator, and there only when it is needed:
  *
- *		TkSketch --+-- block:   [TkEntry x reserved][TkBucket x buckets][high position halves, if > 65536]
- *				   +-- arena:   key bytes in the order of the entries; TEXT keys with a 2-byte length before
- *each
+ *		TkSketch --+-- block:   [TkEntry x reserved][TkBucket x buckets][upper halves of positions]
+ *				   +-- arena:   keys in the order of the entries; before a TEXT key its length (2 bytes)
  *				   +-- gaps:    u64 x reserved, from the moment that theta is above 0
- *				   +-- filter:  F = 16 W cells of u32, u64 once theta exceeds that; from the first purge on
+ *				   +-- filter:  F = 16 W cells of u32, u64 once theta exceeds that; from the first purge
+ *
+ * Positions have upper halves only when more than 65,536 entries are reserved.
  *
  * Numbers. Instead of upper and lower bounds an entry holds
  *
  *		excess = upper - theta		(c in the proof)
  *		gap    = lower - excess		so lower = excess + gap, and the uncertainty is theta - gap
  *
- * An update to a present key adds to the excess alone; in a merge excess, gap, theta and total each simply
- *add, and a key that one side lacks adds nothing, so the other entries need not be touched; only a purge,
- *which raises theta by d, must lower each excess and raise each gap by d. Both are >= 0, gap <= theta, and
- *while theta is 0 all gaps are 0 and no array of them exists.
+ * An update to a present key adds to the excess alone; in a merge excess, gap, theta and total each
+ * simply add, and a key that one side lacks adds nothing, so the other entries need not be touched; only
+ * a purge, which raises theta by d, must lower each excess and raise each gap by d. Both are >= 0, gap <=
+ * theta, and while theta is 0 all gaps are 0 and no array of them exists.
  *
- * Index. A bucket is half a cache line: eight 16-bit tags, compared at once, and eight positions. A bucket
- *fills from its first slot; when it is full the next one goes on. Nothing is ever deleted (a purge rebuilds),
- *so a search ends at the first bucket whose last slot is empty.
+ * Index. A bucket is half a cache line: eight 16-bit tags, compared at once, and eight positions. A
+ * bucket fills from its first slot; when it is full the next one goes on. Nothing is ever deleted (a
+ * purge rebuilds), so a search ends at the first bucket whose last slot is empty.
  */
 #ifndef TK_INTERNAL_H
 #define TK_INTERNAL_H

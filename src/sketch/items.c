@@ -23,10 +23,10 @@ tk_sketch_estimate(const TkSketch *s, const void *key, size_t len, uint64_t *low
 }
 
 /*
- * Is the item at `rank` (from 0) certainly among the top k? At least theta, so that no key without an entry
- * beats it, and fewer than k other entries have an upper bound above its lower one. The refs are sorted by
- * upper bound (major), so the upper bound at one place tells: the item itself is among those that exceed its
- * lower bound exactly if its bounds differ.
+ * Is the item at `rank` (from 0) certainly among the top k? At least theta, so that no key without an
+ * entry beats it, and fewer than k other entries have an upper bound above its lower one. The refs are
+ * sorted by upper bound (major), so the upper bound at one place tells: the item itself is among those
+ * that exceed its lower bound exactly if its bounds differ.
  */
 static bool
 is_guaranteed(const TkSummary *summary, const TkRef *refs, const TkRef *item)

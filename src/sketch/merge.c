@@ -2,10 +2,10 @@
  * merge.c
  *		Adding one sketch to another, be it in memory or stored.
  *
- * Excess, gap, theta and total each add, and a key that one side lacks adds nothing (internal.h says why), so
- *a merge looks at the source's entries only. All memory is got first; then the entries are found or made;
- *only then is anything added. So a merge that fails, even on a stored source that turns out to hold a key
- *twice, leaves the destination as it was.
+ * Excess, gap, theta and total each add, and a key that one side lacks adds nothing (internal.h says
+ * why), so a merge looks at the source's entries only. All memory is got first; then the entries are
+ * found or made; only then is anything added. So a merge that fails, even on a stored source that turns
+ * out to hold a key twice, leaves the destination as it was.
  */
 #include "table.h"
 

@@ -1,13 +1,13 @@
 /*
  * purge.c
- *		Leaving only the heaviest entries, and so raising theta: when the working entries are full, and when a
- *		finished sketch is trimmed.
+ *		Leaving only the heaviest entries, and so raising theta: when the working entries are full, and
+ *		when a finished sketch is trimmed.
  *
- * With r entries to keep, d is the (r+1)-th largest excess. Theta rises by d; the entries above d stay and
- *lose d of their excess, which their gap gains (their bounds stay what they were); those below d leave, and
- *what they may have weighed goes into the filter. Of those at d the ones with the smallest keys stay, up to r
- *in all: without them flat data would keep almost nothing. Each of the r+1 largest lost d, so that the
- *potential of the proof (sum of excess + (m+1) theta <= n) holds for every r >= m.
+ * With r entries to keep, d is the (r+1)-th largest excess. Theta rises by d; the entries above d stay
+ * and lose d of their excess, which their gap gains (their bounds stay what they were); those below d
+ * leave, and what they may have weighed goes into the filter. Of those at d the ones with the smallest
+ * keys stay, up to r in all: without them flat data would keep almost nothing. Each of the r+1 largest
+ * lost d, so that the potential of the proof (sum of excess + (m+1) theta <= n) holds for every r >= m.
  */
 #include "internal.h"
 
@@ -80,8 +80,8 @@ keep_entry(TkSketch *s, uint32_t position, uint32_t to, uint64_t raise)
 }
 
 /*
- * Keep `keep` entries (fewer than there are). Cannot fail: the caller has prepared the scratch, and made a
- * filter first if this sketch is to have one.
+ * Keep `keep` entries (fewer than there are). Cannot fail: the caller has prepared the scratch, and made
+ * a filter first if this sketch is to have one.
  */
 void
 tk_purge(TkSketch *s, uint32_t keep, void *scratch)

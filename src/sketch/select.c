@@ -117,9 +117,9 @@ partition(uint32_t *positions, uint64_t *values, uint32_t count, uint64_t pivot,
 }
 
 /*
- * Rearrange `positions` so that the `wanted` (< count) entries with the smallest keys come first. Eight bytes
- * of the keys are compared at a time, and only the keys that have been equal so far go on. `values` is
- * scratch for count values.
+ * Rearrange `positions` so that the `wanted` (< count) entries with the smallest keys come first. Eight
+ * bytes of the keys are compared at a time, and only the keys that have been equal so far go on. `values`
+ * is scratch for count values.
  */
 void
 tk_select_keys(const TkSketch *s, uint32_t *positions, uint32_t count, uint32_t wanted, uint64_t *values)

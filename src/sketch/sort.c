@@ -3,7 +3,7 @@
  *		The one order that results are listed in: major descending, minor descending, key ascending.
  *
  * A bottom-up merge sort: no worst case, no recursion, and runs that are in order already cost one
- *comparison, which is what stored sketches are when they are read.
+ * comparison, which is what stored sketches are when they are read.
  */
 #include "internal.h"
 

@@ -2,10 +2,11 @@
  * table.c
  *		Entries, their index and the key arena: finding, appending, growing.
  *
- * Entries lie in the order in which they came, and their keys in the arena in the same order, so that a purge
- *can close the gaps in place. The entries and the index share a block; it starts at 12 entries (256 bytes
- *with an index of 16 slots) and doubles up to W. Until W the index is up to three quarters full, which keeps
- *many small sketches small; at W it has at least half of its slots free, which keeps one busy sketch fast.
+ * Entries lie in the order in which they came, and their keys in the arena in the same order, so that a
+ * purge can close the gaps in place. The entries and the index share a block; it starts at 12 entries
+ * (256 bytes with an index of 16 slots) and doubles up to W. Until W the index is up to three quarters
+ * full, which keeps many small sketches small; at W it has at least half of its slots free, which keeps
+ * one busy sketch fast.
  */
 #include "table.h"
 

@@ -1,7 +1,7 @@
 /*
  * table.h
- *		Finding a key's entry; inline, since updates and merges do little else. table.c has the rest of the
- *table.
+ *		Finding a key's entry; inline, since updates and merges do little else. table.c has the rest of
+ *		the table.
  */
 #ifndef TK_TABLE_H
 #define TK_TABLE_H

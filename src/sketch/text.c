@@ -94,8 +94,8 @@ tk_text_is_valid(const void *key, size_t len)
 }
 
 /*
- * Are all of these bytes ASCII without U+0000? Then so is every key made of them. May say no where the truth
- * is yes, never the other way.
+ * Are all of these bytes ASCII without U+0000? Then so is every key made of them. May say no where the
+ * truth is yes, never the other way.
  */
 bool
 tk_text_is_plain(const uint8_t *bytes, size_t len)

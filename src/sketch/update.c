@@ -2,8 +2,8 @@
  * update.c
  *		Counting one key: the path that every row takes.
  *
- * A present key costs a probe and an addition. An absent one is mostly absorbed by the filter: as long as its
- * cell with the new weight stays within theta, no entry is needed to keep the bounds true.
+ * A present key costs a probe and an addition. An absent one is mostly absorbed by the filter: as long as
+ * its cell with the new weight stays within theta, no entry is needed to keep the bounds true.
  */
 #include "table.h"
 

@@ -2,8 +2,8 @@
  * varint.h
  *		LEB128 numbers: seven bits a byte, lowest first, the high bit set on all but the last byte.
  *
- * One value has one encoding: a reader refuses a last byte of zero after others ("overlong") and what does
- *not fit 64 bits.
+ * One value has one encoding: a reader refuses a last byte of zero after others ("overlong") and what
+ * does not fit 64 bits.
  */
 #ifndef TK_VARINT_H
 #define TK_VARINT_H

@@ -2,27 +2,30 @@
  * wire.h
  *		The stored form, version 1. Written by encode.c, read by decode.c and view.c.
  *
- * Numbers are varints (varint.h), so that the bytes are the same on every CPU. No hash and no seed is stored.
+ * Numbers are varints (varint.h), so that the bytes are the same on every CPU. No hash and no seed is
+ * stored.
  *
  *		u8		version (1)
  *		u8		flags
  *		u8		key type (TkKind)
  *		varint	k, m, n, theta, count
- *		varint	excess of the first entry, then count - 1 differences to the one before		excess column
- *		varint	gap of each entry; left out if theta = 0									gap column
- *		varint	key length of each entry, or one for all; left out unless the kind is TEXT	length column
+ *		varint	excess of the first entry, then the difference of each to the one before
+ *		varint	gap of each entry; left out if theta = 0
+ *		varint	key length of each entry, or one for all; left out unless the kind is TEXT
  *		bytes	the keys, one behind the other, without anything between
  *
- * Entries are ordered by excess descending, then key bytes ascending. Flags: EXACT if theta = 0; PARTIAL if
- * count > m (a working state, up to W(m) entries); ONE_LENGTH if the kind is TEXT, there are entries, and
- *their keys have one length. A flag that does not say what the numbers say is an error, so equal sketches
- *have equal bytes and no others.
+ * Entries are ordered by excess descending, then key bytes ascending. Flags: EXACT if theta = 0; PARTIAL
+ * if count > m (a working state, up to W(m) entries); ONE_LENGTH if the kind is TEXT, there are entries,
+ * and their keys have one length. A flag that does not say what the numbers say is an error, so equal
+ * sketches have equal bytes and no others.
  *
- * What a reader proves, beside the shape (lengths add up to the end, count <= W(m), every number canonical):
- *	 - n <= TK_MAX_TOTAL, and (m+1) theta + sum of excess <= n; if theta = 0, sum of excess = n and none is 0;
+ * What a reader proves, beside the shape (lengths add up to the end, count <= W(m), every number
+ * canonical):
+ *	 - n <= TK_MAX_TOTAL, and (m+1) theta + sum of excess <= n; if theta = 0, sum of excess = n and none
+ *	   is 0;
  *	 - gap <= theta (lower <= upper), and the sum of lower bounds <= n;
  *	 - (all but views) keys of equal excess ascend, no key comes twice, and TEXT keys are UTF-8 without
- *U+0000.
+ *	   U+0000.
  */
 #ifndef TK_WIRE_H
 #define TK_WIRE_H
@@ -65,8 +68,9 @@ extern bool tk_text_is_plain(const uint8_t *bytes, size_t len);
 #endif
 
 /*
- * The columns, one after the other. Each moves wire->at behind its column, checks it, and stores it into `in`
- * unless that is NULL (a constant where these are called, so each caller gets its own loop). False: corrupt.
+ * The columns, one after the other. Each moves wire->at behind its column, checks it, and stores it into
+ * `in` unless that is NULL (a constant where these are called, so each caller gets its own loop). False:
+ * corrupt.
  */
 static inline bool
 tk_wire_excess(TkWire *wire, TkIncoming *in)
@@ -122,8 +126,8 @@ tk_wire_gaps(TkWire *wire, TkIncoming *in)
 }
 
 /*
- * The lengths: either one for all, which goes to wire->width and nowhere else, or one for each. Afterwards
- * wire->at is at the keys, which end at the end.
+ * The lengths: either one for all, which goes to wire->width and nowhere else, or one for each.
+ * Afterwards wire->at is at the keys, which end at the end.
  */
 static inline bool
 tk_wire_lengths(TkWire *wire, TkIncoming *in)

@@ -1,7 +1,7 @@
 /*
  * sketch_decode_fuzz.c
- *		libFuzzer target: stored bytes, read in every way that there is. What decodes must encode to the same
- *bytes, be viewable with the same items, and merge.
+ *		libFuzzer target: stored bytes, read in every way that there is. What decodes must encode to the
+ *		same bytes, be viewable with the same items, and merge.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /*
  * sketch_import_fuzz.c
- *		libFuzzer target: bytes in the DataSketches form. What is imported must keep the promises of a sketch,
- *and what is exported must import again with the same bounds or weaker ones.
+ *		libFuzzer target: bytes in the DataSketches form. What is imported must keep the promises of a
+ *		sketch, and what is exported must import again with the same bounds or weaker ones.
  */
 #include "sketch_fuzz.h"
 

@@ -1,11 +1,11 @@
 /*
  * sketch_ops_fuzz.c
- *		libFuzzer target: the input is a program of updates, merges, trims, round trips and resets over three
- *		sketches, run beside exact counts. Promises, and the
- *		bounds of every key, are checked at the end.
+ *		libFuzzer target: the input is a program of updates, merges, trims, round trips and resets over
+ *		three sketches, run beside exact counts. Promises, and the bounds of every key, are checked at
+ *		the end.
  *
- * An instruction is three bytes: what and where, a key, a weight or another sketch. Bursts count many keys at
- * once, so that short programs reach purges.
+ * An instruction is three bytes: what and where, a key, a weight or another sketch. Bursts count many
+ * keys at once, so that short programs reach purges.
  */
 #include <string.h>
 

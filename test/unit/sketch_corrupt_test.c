@@ -1,8 +1,9 @@
 /*
  * sketch_corrupt_test.c
- *		Hostile bytes: every byte of valid encodings set to every value, every truncation, bytes added, many
- *random changes, and random bytes. Whatever is refused must leave no trace; whatever is accepted must be
- *canonical (encode to the very bytes that were read) and keep the promises of a sketch.
+ *		Hostile bytes: every byte of valid encodings set to every value, every truncation, bytes added,
+ *		many random changes, and random bytes. Whatever is refused must leave no trace; whatever is
+ *		accepted must be canonical (encode to the very bytes that were read) and keep the promises of a
+ *		sketch.
  *
  * Argument: rounds of random changes for each sample (default 10,000).
  */

@@ -3,9 +3,9 @@
  *		The Nth allocation fails, for every N, in every function that allocates.
  *
  * Each operation runs on a clone of its subject, once for each allocation that it makes, with that one
- *failing, and once more with that and all later ones failing. It may do without the memory (a sketch needs no
- *filter), or return TK_NO_MEMORY; then its subject must be byte for byte what it was, and the operation must
- *succeed when it is tried again.
+ * failing, and once more with that and all later ones failing. It may do without the memory (a sketch
+ * needs no filter), or return TK_NO_MEMORY; then its subject must be byte for byte what it was, and the
+ * operation must succeed when it is tried again.
  */
 #include "sketch_support.h"
 

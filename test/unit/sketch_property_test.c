@@ -2,11 +2,11 @@
  * sketch_property_test.c
  *		Random histories of sketches against an exact oracle.
  *
- * A world is a universe of keys and a few sketches, each with an array that holds the true weight of every
- *key. Steps pick a sketch and update it, merge another into it (from memory or stored), trim it, send it
- *through storage, clone or reset it; the arrays follow. After each step the promises of sketch.h are checked
- *for every key. Arguments: the number of bound checks to reach (default 100,000,000), and the seed of the
- *first world.
+ * A world is a universe of keys and a few sketches, each with an array that holds the true weight of
+ * every key. Steps pick a sketch and update it, merge another into it (from memory or stored), trim it,
+ * send it through storage, clone or reset it; the arrays follow. After each step the promises of sketch.h
+ * are checked for every key. Arguments: the number of bound checks to reach (default 100,000,000), and
+ * the seed of the first world.
  */
 #include "sketch_support.h"
 

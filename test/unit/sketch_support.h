@@ -1,7 +1,7 @@
 /*
  * sketch_support.h
- *		What the tests of the sketch library share: TAP lines, an allocator that counts and can fail, random
- *		numbers that are the same on every machine, and short names for keys.
+ *		What the tests of the sketch library share: TAP lines, an allocator that counts and can fail,
+ *		random numbers that are the same on every machine, and short names for keys.
  */
 #ifndef SKETCH_SUPPORT_H
 #define SKETCH_SUPPORT_H

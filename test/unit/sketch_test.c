@@ -1,7 +1,8 @@
 /*
  * sketch_test.c
- *		Behaviour of the sketch library, one small function for each promise of sketch.h, and one for each
- *mistake of other libraries that this one must not repeat. Argument: the directory of the version 1 fixtures.
+ *		Behaviour of the sketch library, one small function for each promise of sketch.h, and one for
+ *		each mistake of other libraries that this one must not repeat. Argument: the directory of the
+ *		version 1 fixtures.
  */
 #define _POSIX_C_SOURCE 200809L
 

@@ -2,7 +2,8 @@ package TopK::Demo::Broker;
 
 # The Kafka that the demo reads from: embedded, real, or the user's.
 #
-#   my $broker = TopK::Demo::Broker->start($kafka, $dir, $topic);  # $kafka: embedded, real, HOST:PORT[,...]; $topic may be undef
+#   my $broker = TopK::Demo::Broker->start($kafka, $dir, $topic);
+#       # $kafka: embedded, real or HOST:PORT[,...]; $topic may be undef
 #   $broker->bootstrap; $broker->topic; $broker->partitions;
 #   $broker->start_at;       # where the source begins: a topic that was there before is read from its end
 #   $broker->title;          # for people
@@ -28,7 +29,12 @@ use constant WAIT_SECONDS      => 15;
 sub start
 {
     my ($class, $kafka, $dir, $topic) = @_;
-    my $self = bless { dir => $dir, topic => $topic // TOPIC, partitions => PARTITIONS, start_at => 'earliest' }, $class;
+    my $self = bless {
+        dir        => $dir,
+        topic      => $topic // TOPIC,
+        partitions => PARTITIONS,
+        start_at   => 'earliest',
+    }, $class;
     return $self->_start_embedded if $kafka eq 'embedded';
     return $self->_start_real     if $kafka eq 'real';
     return $self->_use($kafka, defined $topic);

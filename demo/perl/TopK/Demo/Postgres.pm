@@ -44,7 +44,8 @@ sub start
     $self->_install;
     $self->_init;
     $self->_launch;
-    $self->_run('-d', 'postgres', '-c', 'CREATE DATABASE ' . DATABASE, '-c', 'CREATE ROLE demo LOGIN IN ROLE pg_read_all_data');
+    $self->_run('-d', 'postgres', '-c', 'CREATE DATABASE ' . DATABASE,
+        '-c', 'CREATE ROLE demo LOGIN IN ROLE pg_read_all_data');
     return $self;
 }
 
@@ -99,7 +100,8 @@ sub _install
     make_path($self->{bindir});
     for my $program (qw(postgres initdb))
     {
-        copy("$place{bindir}/$program", "$self->{bindir}/$program") or croak "could not copy $place{bindir}/$program: $!";
+        copy("$place{bindir}/$program", "$self->{bindir}/$program")
+          or croak "could not copy $place{bindir}/$program: $!";
         chmod 0755, "$self->{bindir}/$program" or croak "could not make $program executable: $!";
     }
     $self->_link_entries($_) for $place{pkglibdir}, $place{sharedir}, "$place{sharedir}/extension";
@@ -110,7 +112,8 @@ sub _make_install
 {
     my ($self) = @_;
     delete local @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL)};
-    capture('sh', '-c', 'exec make -s -C "$0" install DESTDIR="$1" 2>"$2"', top_dir(), $self->{install}, $self->{log});
+    capture('sh', '-c', 'exec make -s -C "$0" install DESTDIR="$1" 2>"$2"',
+        top_dir(), $self->{install}, $self->{log});
     return;
 }
 

@@ -122,7 +122,7 @@ sub _head
             map { _number($_) } $s->{events}, $look->{rate}, @{$s}{qw(lag late dead_letters)}),
         "event time  " . join('; ', _watermark($s), _closed($s, $look->{closed_total})));
     push @lines, "SOURCE      $s->{state}: " . ($s->{last_error} // '') if $s->{state} ne 'running';
-    push @lines, "SINK        $s->{sink_state}: " . ($s->{sink_error} // '') if ($s->{sink_state} // '') ne 'running';
+    push @lines, "SINK        $s->{sink_state}: " . ($s->{sink_error} // '') if $s->{sink_state} ne 'running';
     return @lines;
 }
 
@@ -144,10 +144,13 @@ sub _list
 {
     my ($list, $look, $columns) = @_;
     my $width = _between(8, int(($columns - 26) / 2), 60);
-    my $age   = defined $list->{age} ? sprintf(', %.1f s old', $list->{age}) : '';
+    my $room  = $columns - $width - 16;
+    my $age   = defined $list->{age} ? sprintf('; in Redis as of %.1f s ago', $list->{age}) : '';
+    my $key   = length "Redis: $list->{key}" <= $room ? "Redis: $list->{key}" : $list->{key};
     my @lines = (
-        "$list->{dimension}: the top " . RANKS . ' of minute ' . _minute($look->{status}{minute} * 60) . ' so far',
-        sprintf('   %-*s | %s', $width + 10, 'SQL: topk.top_items', "Redis: $list->{key}$age"));
+        sprintf('%s: the top %d of minute %s so far%s',
+            $list->{dimension}, RANKS, _minute($look->{status}{minute} * 60), $age),
+        sprintf('   %-*s | %s', $width + 10, 'SQL: topk_merge of topk.window_sketch', $key));
     for my $i (0 .. RANKS - 1)
     {
         my @cells = map { _cell($list->{$_}[$i], $width) } qw(sql redis);
@@ -211,10 +214,11 @@ sub _clip
     return substr $text, 0, $columns;
 }
 
-# The end of an item says more than its beginning.
+# The end of an item says more than its beginning, and the scheme of a URL least.
 sub _ending
 {
     my ($text, $width) = @_;
+    $text =~ s{\A\w+://}{} if $width < 40 || length $text > $width;
     return length $text <= $width ? $text : '~' . substr $text, 1 - $width;
 }
 

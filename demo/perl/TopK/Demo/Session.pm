@@ -33,8 +33,18 @@ sub new
         { no warnings 'exec'; exec @psql, '-X', '-q', '-A', '-t'; }
         POSIX::_exit(127);
     }
+    $self->{pid} = $pid;
     $self->{to}->autoflush(1);
     return $self;
+}
+
+sub DESTROY
+{
+    my ($self) = @_;
+    local $?;
+    close $self->{to};
+    waitpid $self->{pid}, 0;
+    return;
 }
 
 sub load
@@ -57,7 +67,7 @@ sub _send
 {
     my ($self, $command) = @_;
     my @lines;
-    print { $self->{to} } "$command\n\\echo ", END_OF_ANSWER, "\n" or croak "psql ended:\n" . log_tail($self->{log});
+    print { $self->{to} } "$command\n\\echo ", END_OF_ANSWER, "\n";
     while (defined(my $line = readline $self->{from}))
     {
         chomp $line;
