@@ -137,10 +137,8 @@ judge_wide(PublishPlan *plan)
 	{
 		DueGroup *due = lfirst(cell);
 
-		if (due->kind != DUE_CONTENTS)
-			continue;
 		plan->wide_wanted = true;
-		now_final |= due->window->final;
+		now_final |= due->kind == DUE_CONTENTS && due->window->final;
 	}
 	if (!plan->wide_wanted || !(plan->wide_due || now_final))
 		return;

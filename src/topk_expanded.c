@@ -31,7 +31,7 @@
 #include "utils/memutils.h"
 
 #define STATES_PER_BLOCK 32
-#define STATES_BLOCK_BYTES 8256
+#define STATES_BLOCK_BYTES 4160
 #define RING_MIN_STATES 64	 /* fewer states stay in the cache */
 #define RING_SIZE 64		 /* a power of two */
 #define RING_MASK (RING_SIZE - 1)

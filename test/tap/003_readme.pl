@@ -54,6 +54,8 @@ like($answer{'Reading results'}[0], qr{\|f\|1\|/pricing\|7$}m, 'the current minu
 like($answer{'Reading results'}[0], qr{^mobile\|1\|/pricing\|7$}m, '... and by value');
 like($answer{'Reading results'}[0], qr{^clicks\|\|url\|1\|/pricing\|7\|7\|7\|t\|7$}m, '... and for ever');
 like($answer{'What is going on'}[0], qr{^clicks\|running\|}m, 'the source runs');
+my $end = time + 60;    # global keys are published every ten seconds
+sleep 1 while time < $end && !$redis->zrange('topk:global:url');
 is_deeply([ $redis->zrange('topk:global:url') ], [ [ '/pricing', 7 ] ], 'Redis has it');
 
 $pipeline->node->stop;
