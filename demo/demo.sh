@@ -14,4 +14,7 @@ then
     "$top/scripts/bootstrap.sh" kafka
     "$top/scripts/kafka-jars.sh"
 fi
+
+# A terminal that goes away tells every process.  The demo itself stops all in order, and is waited for.
+trap '' HUP
 exec "$top/scripts/as_postgres.sh" perl demo/demo.pl

@@ -205,7 +205,7 @@ DECLARE
     leaf record;
 BEGIN
     SELECT d.window_id, c.relname AS name, b.start, b.start + topk.leaf_size(d.size) AS until,
-           d.size = max(d.size) OVER () AS coarsest INTO leaf
+           NOT EXISTS (SELECT FROM topk.source_window o WHERE o.source_id = src AND o.size > d.size) AS coarsest INTO leaf
     FROM topk.source_window d
     JOIN topk.closer st USING (source_id)
     JOIN pg_catalog.pg_inherits i ON i.inhparent = to_regclass('topk.win_' || d.window_id)

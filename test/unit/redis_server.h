@@ -30,8 +30,8 @@
 #define LATER (INT64_C(4102444800000) * MS) /* 2100, in us */
 #define COMMAND_TIMEOUT 2000
 
-static char directory[] = "/tmp/redis_client_test.XXXXXX";
-static char socket_path[64];
+static char directory[80];
+static char socket_path[100];
 static int tcp_port;
 static pid_t server;
 static redisContext *observer;
@@ -277,6 +277,8 @@ static inline void
 set_up(void)
 {
 	signal(SIGPIPE, SIG_IGN); /* as in a PostgreSQL process */
+	snprintf(directory, sizeof(directory), "%s/redis_test.XXXXXX",
+			 getenv("TMPDIR") != NULL ? getenv("TMPDIR") : P_tmpdir);
 	if (mkdtemp(directory) == NULL)
 		abort();
 	snprintf(socket_path, sizeof(socket_path), "%s/socket", directory);

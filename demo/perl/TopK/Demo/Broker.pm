@@ -124,10 +124,15 @@ sub _find_topic
     return;
 }
 
+# What kafka_admin prints; dies with its complaint.
 sub _admin
 {
     my ($self, @command) = @_;
-    return capture('sh', '-c', 'exec "$0" "$@" 2>&1', tool('kafka_admin'), $self->{bootstrap}, @command);
+    my @admin  = (tool('kafka_admin'), $self->{bootstrap}, @command);
+    my $output = eval { capture('sh', '-c', 'exec "$0" "$@" 2>&1', @admin) };
+    return $output if defined $output;
+    my ($call, $complaint) = split /\n/, $@, 2;
+    croak $complaint || $call;
 }
 
 1;

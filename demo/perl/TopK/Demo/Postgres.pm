@@ -89,6 +89,14 @@ sub _run
     return;
 }
 
+# Run a command whose output matters only if it fails.
+sub _logged
+{
+    my ($self, @command) = @_;
+    return if eval { capture('sh', '-c', 'exec "$@" >>"$0" 2>&1', $self->{log}, @command); 1 };
+    croak "@command failed; it said:\n" . log_tail($self->{log});
+}
+
 # ---- an installation of its own ----
 
 sub _install
@@ -112,8 +120,7 @@ sub _make_install
 {
     my ($self) = @_;
     delete local @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL)};
-    capture('sh', '-c', 'exec make -s -C "$0" install DESTDIR="$1" 2>"$2"',
-        top_dir(), $self->{install}, $self->{log});
+    $self->_logged('make', '-s', '-C', top_dir(), 'install', "DESTDIR=$self->{install}");
     return;
 }
 
@@ -138,8 +145,8 @@ sub _link_entries
 sub _init
 {
     my ($self) = @_;
-    capture('sh', '-c', 'exec "$0" -D "$1" -U postgres -A trust -E UTF8 --no-locale -N >>"$2" 2>&1',
-        "$self->{bindir}/initdb", $self->{data}, $self->{log});
+    $self->_logged("$self->{bindir}/initdb", '-D', $self->{data},
+        qw(-U postgres -A trust -E UTF8 --no-locale -N));
     $self->_write('>>', 'postgresql.conf', <<"CONF");
 port = $self->{port}
 listen_addresses = '127.0.0.1'
