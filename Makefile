@@ -31,7 +31,7 @@ bootstrap-%:
 	@scripts/bootstrap.sh $*
 
 # Quick: no servers but a PostgreSQL of its own.
-check: layers unit regress
+check: layers unit regress isolation
 	@echo "make check: all passed"
 
 # Everything.
@@ -84,6 +84,13 @@ regress:
 	  $(dir $(PGXS))../test/regress/pg_regress --bindir="$$($(PG_CONFIG) --bindir)" --temp-instance="$$PWD/tmp_check/instance" \
 	  --temp-config=test/regress.conf --encoding=UTF8 --no-locale --inputdir=test $(REGRESS)'
 
+# The commit protocol, by the isolation tester.
+isolation:
+	scripts/as_postgres.sh --back results --back regression.diffs sh -c 'mkdir -p tmp_check; \
+	  $(dir $(PGXS))../test/isolation/pg_isolation_regress --bindir="$$($(PG_CONFIG) --bindir)" \
+	  --temp-instance="$$PWD/tmp_check/instance_iso" --temp-config=test/regress.conf --encoding=UTF8 --no-locale \
+	  --inputdir=test $(sort $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec)))'
+
 # The oracle against cases worked by hand.
 oracle-test:
 	cd test/oracle && PYTHONDONTWRITEBYTECODE=1 python3 -m unittest -q test_recount
@@ -94,7 +101,7 @@ tap: tools
 	scripts/kafka-jars.sh
 	scripts/as_postgres.sh --back tmp_check/log scripts/tap.sh -v $(PROVE_TESTS)
 
-.PHONY: check test test-all layers unit regress oracle-test tap
+.PHONY: check test test-all layers unit regress isolation oracle-test tap
 
 # ---------------------------------------------------------------- programs for tests, benches and the demo
 

@@ -2,8 +2,8 @@
  * redis_script.h - the one script through which everything is written to Redis.
  *
  * It changes a zset and the hash beside it together, and only if no newer writer has been there: the hash
- *keeps the writer's fence "incarnation/timeline/sequence", and a call that brings an older one changes
- *nothing. The same call twice leaves the same keys, so a retry is always safe.
+ * keeps the writer's fence "incarnation/timeline/sequence", and a call that brings an older one changes
+ * nothing.  The same call twice leaves the same keys, so a retry is always safe.
  *
  *	KEYS	the hash; the zset, if there is one
  *	ARGV	1		'replace': the keys hold what follows, and nothing else
