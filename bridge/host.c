@@ -51,6 +51,27 @@ handle_sigterm(SIGNAL_ARGS)
 		SignalHandlerForShutdownRequest(postgres_signal_arg);
 }
 
+/*
+ * What a database may have been given for its users must not reach the bridge.  Names in its SQL are written out,
+ * so no schema of a user's can stand in for them.
+ */
+static void
+override_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"row_security", "off"},
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 HostArgs
 host_start(const char *role)
 {
@@ -62,8 +83,7 @@ host_start(const char *role)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(args.database, InvalidOid, 0);
 
-	/* Names in SQL that the bridge runs are written out, so no schema of a user's can stand in for them. */
-	SetConfigOption("search_path", "pg_catalog", PGC_SUSET, PGC_S_OVERRIDE);
+	override_settings();
 	pgstat_report_appname(MyBgworkerEntry->bgw_name);
 	ereport(DEBUG1, errmsg_internal("%s started for id %d", role, args.id));
 	return args;

@@ -19,17 +19,6 @@
 
 #define FETCH_ROWS 64
 
-/* SPI leaves its own memory context behind as the current one; callers want theirs. */
-static uint64
-run(SpiStatement *statement, Datum *values, const char *nulls)
-{
-	MemoryContext old = CurrentMemoryContext;
-	uint64 n = spi_run(statement, values, nulls);
-
-	MemoryContextSwitchTo(old);
-	return n;
-}
-
 /* ---- the sink and its windows ---- */
 
 bool
@@ -48,7 +37,7 @@ publish_store_read_sink(int32 sink_id, PublishSink *sink, MemoryContext context)
 		NULL};
 	Datum values[] = {Int32GetDatum(sink_id)};
 
-	if (!host_extension_exists() || run(&statement, values, NULL) == 0)
+	if (!host_extension_exists() || spi_run(&statement, values, NULL) == 0)
 		return false;
 	sink->name = spi_text(0, 1, context);
 	sink->server = spi_text(0, 2, context);
@@ -77,7 +66,7 @@ publish_store_read_windows(int32 sink_id, PublishWindow **windows, MemoryContext
 		{INT4OID},
 		NULL};
 	Datum values[] = {Int32GetDatum(sink_id)};
-	int n = (int) run(&statement, values, NULL);
+	int n = (int) spi_run(&statement, values, NULL);
 
 	*windows = MemoryContextAlloc(context, Max(n, 1) * sizeof(PublishWindow));
 	for (int i = 0; i < n; i++)
@@ -100,7 +89,7 @@ publish_store_draw_sequence(void)
 {
 	static SpiStatement statement = {"SELECT nextval('topk.publish_sequence')", 0, {0}, NULL};
 
-	run(&statement, NULL, NULL);
+	spi_run(&statement, NULL, NULL);
 	return spi_int64(0, 1);
 }
 
@@ -267,7 +256,7 @@ publish_store_save_windows(int32 sink_id, const PublishWindow *const *windows, i
 	values[1] = to_array(ids, n, INT4OID);
 	values[2] = to_array(starts, n, TIMESTAMPTZOID);
 	values[3] = to_array(revisions, n, INT4OID);
-	run(&statement, values, NULL);
+	spi_run(&statement, values, NULL);
 }
 
 void
@@ -276,7 +265,7 @@ publish_store_forget_windows(int32 sink_id)
 	static SpiStatement statement = {"DELETE FROM topk.publication WHERE sink_id = $1", 1, {INT4OID}, NULL};
 	Datum values[] = {Int32GetDatum(sink_id)};
 
-	run(&statement, values, NULL);
+	spi_run(&statement, values, NULL);
 }
 
 /* Messages were cut to a length in bytes, maybe inside a character. */
@@ -312,5 +301,5 @@ publish_store_save_status(int32 sink_id, const PublishStatus *status)
 					  BoolGetDatum(status->published),
 					  status->error != NULL ? to_message(status->error) : (Datum) 0};
 
-	run(&statement, values, status->error != NULL ? NULL : "     n");
+	spi_run(&statement, values, status->error != NULL ? NULL : "     n");
 }

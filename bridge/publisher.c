@@ -433,8 +433,6 @@ topk_publisher_main(Datum arg)
 
 	if (!host_lock('p', args.id, 0))
 		proc_exit(0);
-	/* the sequence must be drawn before the snapshot that is read, so each statement needs its own */
-	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
 	while (!host_should_stop() && !publisher->gone)
 	{
 		MemoryContextReset(publisher->cycle_context);

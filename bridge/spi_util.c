@@ -7,9 +7,11 @@
 
 #include "spi_util.h"
 
+/* SPI leaves its own memory context current; a step's stays. */
 uint64
 spi_run(SpiStatement *statement, Datum *values, const char *nulls)
 {
+	MemoryContext context = CurrentMemoryContext;
 	int result;
 
 	if (statement->plan == NULL)
@@ -23,6 +25,7 @@ spi_run(SpiStatement *statement, Datum *values, const char *nulls)
 		statement->plan = plan;
 	}
 	result = SPI_execute_plan(statement->plan, values, nulls, false, 0);
+	MemoryContextSwitchTo(context);
 	if (result < 0)
 		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(result));
 	return SPI_processed;

@@ -195,10 +195,12 @@ sketch_type(void)
 {
 	static Oid type = InvalidOid;
 
+	static SpiStatement statement = {
+		"SELECT atttypid FROM pg_attribute WHERE attrelid = 'topk.live'::regclass AND attname = 'sketch'", 0, {0}, NULL};
+
 	if (!OidIsValid(type))
 	{
-		if (SPI_execute("SELECT atttypid FROM pg_attribute WHERE attrelid = 'topk.live'::regclass AND attname = 'sketch'",
-						true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		if (spi_run(&statement, NULL, NULL) != 1)
 			elog(ERROR, "topk.live has no column sketch");
 		type = DatumGetObjectId(spi_datum(0, 1));
 	}

@@ -19,8 +19,7 @@ my $dir;
 END
 {
     local $?;
-    remove_tree($dir) if defined $dir;
-    print STDERR "==> stopped and removed\n" if defined $dir;
+    remove_directory() if defined $dir;
 }
 
 use File::Path qw(remove_tree);
@@ -92,6 +91,19 @@ sub make_directory
 {
     my @where = ($ENV{TOPK_TOP} // top_dir()) eq top_dir() ? (TMPDIR => 1) : (DIR => top_dir());
     $dir = tempdir('topk-demo.XXXXXX', @where);
+    return;
+}
+
+# A program that was interrupted (initdb is one) may be removing things there, too: again until it is gone.
+sub remove_directory
+{
+    for (1 .. 50)
+    {
+        remove_tree($dir, { error => \my $failures });
+        last unless -e $dir;
+        sleep 0.1;
+    }
+    say_step(-e $dir ? "stopped, but $dir could not be removed" : 'stopped and removed');
     return;
 }
 
@@ -313,6 +325,7 @@ sub feeding
 sub watch
 {
     open_screen();
+    $hint = undef;
     my $next = time + $screen->pause;
     local @SIG{qw(INT TERM)} = map { my $name = $_; sub { $stopping = $name; } } qw(INT TERM);
     while (!$stopping && feeding())

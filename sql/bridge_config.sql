@@ -288,7 +288,7 @@ BEGIN
     PERFORM topk.check_template('item_key', item_key, '{item,dimension,source}', '{item,dimension}');
     PERFORM topk.check_template('global_key', global_key, '{item_type,tenant,source}', '{item_type}');
     PERFORM topk.check_template('global_meta_key', global_meta_key, topk.template_variables(global_key), topk.template_variables(global_key));
-    PERFORM topk.check_sink_overlap(src, server, window_key, global_key);
+    PERFORM topk.check_sink_overlap(server, ARRAY[window_key, meta_key, item_key, global_key, global_meta_key]);
     BEGIN
         INSERT INTO topk.sink (source_id, name, server, k, window_key, meta_key, item_key, global_key, global_meta_key)
         VALUES (src, name, server, k, window_key, meta_key, item_key, global_key, global_meta_key) RETURNING sink_id INTO id;
@@ -322,16 +322,15 @@ END
 $$;
 
 -- Two sinks that would write the same key of one Redis would overwrite each other for ever.
-CREATE FUNCTION topk.check_sink_overlap(src integer, server text, window_key text, global_key text) RETURNS void
-LANGUAGE plpgsql STABLE AS $$
+CREATE FUNCTION topk.check_sink_overlap(server text, keys text[]) RETURNS void LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_variable
 DECLARE
     other text;
 BEGIN
-    SELECT k.name INTO other FROM topk.sink k
-    WHERE k.server = server AND NOT (window_key LIKE '%\%source\%%' AND k.window_key LIKE '%\%source\%%')
-        AND (regexp_replace(k.window_key, '%[a-z_]+%', '%', 'g') = regexp_replace(window_key, '%[a-z_]+%', '%', 'g')
-             OR regexp_replace(k.global_key, '%[a-z_]+%', '%', 'g') = regexp_replace(global_key, '%[a-z_]+%', '%', 'g'))
+    SELECT k.name INTO other
+    FROM topk.sink k, unnest(ARRAY[k.window_key, k.meta_key, k.item_key, k.global_key, k.global_meta_key]) theirs, unnest(keys) ours
+    WHERE k.server = server AND NOT (ours LIKE '%\%source\%%' AND theirs LIKE '%\%source\%%')
+        AND regexp_replace(ours, '%[a-z_]+%', '%', 'g') = regexp_replace(theirs, '%[a-z_]+%', '%', 'g')
     LIMIT 1;
     IF other IS NOT NULL THEN
         RAISE EXCEPTION 'the keys of this sink would collide with those of sink "%"', other

@@ -98,7 +98,8 @@ CREATE TABLE topk.sink (
     item_key    text,                          -- hash; NULL: none
     global_key  text,                          -- zset; NULL: none
     global_meta_key text,
-    incarnation bigint NOT NULL DEFAULT 1,     -- raised when another copy of the database takes over
+    -- newer sinks and copies of the database win over what an older one left in Redis
+    incarnation bigint NOT NULL DEFAULT extract(epoch FROM now())::bigint,
     created_at  timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE topk.sink IS 'one Redis that the results of a source are mirrored into';

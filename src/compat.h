@@ -27,18 +27,18 @@
 #endif
 
 /* PG_FUNCTION_INFO_V1, which before 16 exports what tells about a function, but not the function. */
-#define TOPK_FUNCTION(name)                                                                                   \
-	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS);                                                          \
+#define TOPK_FUNCTION(name)                                                                                  \
+	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS);                                                         \
 	PG_FUNCTION_INFO_V1(name)
 
 /* Soft errors of input functions came with 16; before, an error is an error. */
 #ifndef ereturn
-#define ereturn(context, dummy_value, ...)                                                                    \
-	do                                                                                                        \
-	{                                                                                                         \
-		(void) (context);                                                                                     \
-		ereport(ERROR, __VA_ARGS__);                                                                          \
-		return dummy_value;                                                                                   \
+#define ereturn(context, dummy_value, ...)                                                                   \
+	do                                                                                                       \
+	{                                                                                                        \
+		(void) (context);                                                                                    \
+		ereport(ERROR, __VA_ARGS__);                                                                         \
+		return dummy_value;                                                                                  \
 	} while (0)
 #endif
 

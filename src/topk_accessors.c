@@ -27,7 +27,7 @@ TOPK_FUNCTION(topk_estimate_uuid);
 static TkSummary
 GetSummary(FunctionCallInfo fcinfo)
 {
-	TopkReader	reader;
+	TopkReader reader;
 
 	TopkOpen(&reader, PG_GETARG_DATUM(0));
 	return reader.view.summary;
@@ -72,7 +72,7 @@ topk_item_type(PG_FUNCTION_ARGS)
 Datum
 topk_capacity_for(PG_FUNCTION_ARGS)
 {
-	uint32		capacity;
+	uint32 capacity;
 
 	if (tk_capacity_for_epsilon(PG_GETARG_FLOAT8(0), &capacity) != TK_OK)
 		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -84,14 +84,14 @@ topk_capacity_for(PG_FUNCTION_ARGS)
 static Datum
 EstimateItem(FunctionCallInfo fcinfo, TkKind kind)
 {
-	TopkReader	reader;
-	TupleDesc	desc;
+	TopkReader reader;
+	TupleDesc desc;
 	TopkKeyRoom room;
-	TopkKey		key;
-	uint64_t	lower;
-	uint64_t	upper;
-	Datum		values[ESTIMATE_COLUMNS];
-	bool		nulls[ESTIMATE_COLUMNS] = {false};
+	TopkKey key;
+	uint64_t lower;
+	uint64_t upper;
+	Datum values[ESTIMATE_COLUMNS];
+	bool nulls[ESTIMATE_COLUMNS] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");

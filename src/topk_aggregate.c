@@ -3,8 +3,8 @@
  *		topk_agg over text, bigint and uuid items, and topk_merge.
  *
  * One transition function for each type of item serves all its overloads, (state, item [, k [, weight [,
- * capacity]]]); it looks at the number of its arguments. A row whose item is NULL, or whose weight is NULL or 0,
- * counts nothing and makes no state, so that a group without any other row is NULL; its k and capacity are
+ * capacity]]]); it looks at the number of its arguments. A row whose item is NULL, or whose weight is NULL or
+ *0, counts nothing and makes no state, so that a group without any other row is NULL; its k and capacity are
  * checked all the same. The same goes for a parallel worker that has seen only such rows.
  */
 #include "compat.h"
@@ -35,12 +35,13 @@ KeepState(FunctionCallInfo fcinfo)
 	return fcinfo->isnull ? (Datum) 0 : PG_GETARG_DATUM(ARG_STATE);
 }
 
-/* ---- parameters ----------------------------------------------------------------------------------------- */
+/* ---- parameters -----------------------------------------------------------------------------------------
+ */
 
 typedef struct Parameters
 {
-	int32		k;
-	int32		capacity;
+	int32 k;
+	int32 capacity;
 } Parameters;
 
 static int32
@@ -56,7 +57,7 @@ GetParameter(FunctionCallInfo fcinfo, int arg, const char *name)
 static Parameters
 GetParameters(FunctionCallInfo fcinfo)
 {
-	Parameters	parameters;
+	Parameters parameters;
 
 	parameters.k = PG_NARGS() > ARG_K ? GetParameter(fcinfo, ARG_K, "k") : TK_DEFAULT_K;
 	parameters.capacity = PG_NARGS() > ARG_CAPACITY ? GetParameter(fcinfo, ARG_CAPACITY, "capacity")
@@ -68,7 +69,7 @@ GetParameters(FunctionCallInfo fcinfo)
 static void pg_attribute_cold
 RaiseParameterDiffers(FunctionCallInfo fcinfo, int arg, const char *name, int32 first)
 {
-	int32		now = GetParameter(fcinfo, arg, name);
+	int32 now = GetParameter(fcinfo, arg, name);
 
 	ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			errmsg("%s must be the same for all rows of a group", name),
@@ -93,7 +94,7 @@ CompareParameters(FunctionCallInfo fcinfo, const TopkState *state)
 static inline uint64
 GetWeight(FunctionCallInfo fcinfo)
 {
-	int64		weight;
+	int64 weight;
 
 	if (PG_ARGISNULL(ARG_ITEM))
 		return 0;
@@ -106,7 +107,8 @@ GetWeight(FunctionCallInfo fcinfo)
 	return (uint64) weight;
 }
 
-/* ---- topk_agg ------------------------------------------------------------------------------------------- */
+/* ---- topk_agg -------------------------------------------------------------------------------------------
+ */
 
 /* The state that came in, or NULL if there is none yet, or one that is not expanded. */
 static inline TopkState *
@@ -115,12 +117,13 @@ GetState(FunctionCallInfo fcinfo)
 	return PG_ARGISNULL(ARG_STATE) ? NULL : TopkStateFromDatum(PG_GETARG_DATUM(ARG_STATE));
 }
 
-/* A new state, unless the row counts nothing; or that of a flat value with which somebody's aggregate begins. */
+/* A new state, unless the row counts nothing; or that of a flat value with which somebody's aggregate begins.
+ */
 static TopkState *
 BeginState(FunctionCallInfo fcinfo, TkKind kind, uint64 weight)
 {
-	Parameters	parameters;
-	TopkState  *state;
+	Parameters parameters;
+	TopkState *state;
 
 	if (PG_ARGISNULL(ARG_STATE))
 	{
@@ -136,10 +139,10 @@ BeginState(FunctionCallInfo fcinfo, TkKind kind, uint64 weight)
 static pg_attribute_always_inline Datum
 AggregateRow(FunctionCallInfo fcinfo, TkKind kind)
 {
-	TopkState  *state = GetState(fcinfo);
-	uint64		weight = GetWeight(fcinfo);
+	TopkState *state = GetState(fcinfo);
+	uint64 weight = GetWeight(fcinfo);
 	TopkKeyRoom room;
-	TopkKey		key;
+	TopkKey key;
 
 	if (unlikely(state == NULL))
 		state = BeginState(fcinfo, kind, weight);
@@ -176,7 +179,7 @@ topk_agg_trans_uuid(PG_FUNCTION_ARGS)
 Datum
 topk_combine(PG_FUNCTION_ARGS)
 {
-	TopkState  *state = GetState(fcinfo);
+	TopkState *state = GetState(fcinfo);
 
 	if (state == NULL && !PG_ARGISNULL(ARG_STATE))
 		state = TopkStateDecode(fcinfo, PG_GETARG_DATUM(ARG_STATE));
@@ -193,7 +196,7 @@ topk_combine(PG_FUNCTION_ARGS)
 Datum
 topk_final(PG_FUNCTION_ARGS)
 {
-	TopkState  *state = GetState(fcinfo);
+	TopkState *state = GetState(fcinfo);
 
 	if (PG_ARGISNULL(ARG_STATE))
 		PG_RETURN_NULL();

@@ -16,10 +16,10 @@ TOPK_FUNCTION(topk_from_datasketches);
 Datum
 topk_to_datasketches(PG_FUNCTION_ARGS)
 {
-	TkSketch   *sketch = TopkDecode(PG_GETARG_DATUM(0), CurrentMemoryContext);
+	TkSketch *sketch = TopkDecode(PG_GETARG_DATUM(0), CurrentMemoryContext);
 	TkAllocator allocator = TopkAllocator(CurrentMemoryContext);
-	void	   *bytes;
-	size_t		len;
+	void *bytes;
+	size_t len;
 
 	if (tk_sketch_kind(sketch) == TK_KIND_UUID)
 		ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -34,7 +34,7 @@ topk_to_datasketches(PG_FUNCTION_ARGS)
 static TkKind
 GetKind(text *name)
 {
-	char	   *string = text_to_cstring(name);
+	char *string = text_to_cstring(name);
 
 	if (strcmp(string, tk_kind_name(TK_KIND_TEXT)) == 0)
 		return TK_KIND_TEXT;
@@ -47,10 +47,10 @@ GetKind(text *name)
 Datum
 topk_from_datasketches(PG_FUNCTION_ARGS)
 {
-	bytea	   *bytes = PG_GETARG_BYTEA_PP(0);
+	bytea *bytes = PG_GETARG_BYTEA_PP(0);
 	TkAllocator allocator = TopkAllocator(CurrentMemoryContext);
-	TkSketch   *sketch;
-	TkStatus	status;
+	TkSketch *sketch;
+	TkStatus status;
 
 	status = tk_sketch_from_datasketches(&allocator, GetKind(PG_GETARG_TEXT_PP(1)), TK_DEFAULT_K,
 										 VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes), &sketch);

@@ -3,25 +3,27 @@
  *		The state of an aggregate over sketches: a working sketch as an expanded object of type topk.
  *
  * PostgreSQL keeps an expanded object as an aggregate's state without copying it, provided that its memory
- * context is a child of the aggregate's and that the transition function returns the pointer that it was given.
+ * context is a child of the aggregate's and that the transition function returns the pointer that it was
+ *given.
  *
  * Memory. All states of one aggregation share ONE context, a direct child of the aggregate context: hash
  * aggregation walks all contexts again and again to see how much it holds, so that a context per state would
- * make it quadratic in groups. The shared context goes when the executor resets the aggregate context; a state is
- * never freed alone. States are handed out from blocks, as many small ones would lose half their room to palloc.
+ * make it quadratic in groups. The shared context goes when the executor resets the aggregate context; a
+ *state is never freed alone. States are handed out from blocks, as many small ones would lose half their room
+ *to palloc.
  *
  *		aggregate context
  *		  +-- "topk states"		TopkShared, blocks of TopkState, the sketches, the ring
  *
- * Finding it. A function call keeps the contexts that it made in fn_extra, one for each aggregate context that
- * it has met (grouping sets have several). Either side may go first: the aggregate context is reset between
- * sorted groups, while some callers put the FmgrInfo on their stack, with fn_mcxt no longer than a row. So the
- * two are linked both ways, and a reset callback on each side unlinks it from the other.
+ * Finding it. A function call keeps the contexts that it made in fn_extra, one for each aggregate context
+ *that it has met (grouping sets have several). Either side may go first: the aggregate context is reset
+ *between sorted groups, while some callers put the FmgrInfo on their stack, with fn_mcxt no longer than a
+ *row. So the two are linked both ways, and a reset callback on each side unlinks it from the other.
  *
- * Ring. Once an aggregation has more states than the cache holds, an update mostly waits for memory. Updates then
- * go through a ring of the last few rows' keys, shared by all states: a row's sketch is prefetched when the row
- * comes in, the entries of its key some rows later, and it is updated some rows after that. Rows keep their
- * order. Every reader of a state settles the ring first, in TopkStateSketch.
+ * Ring. Once an aggregation has more states than the cache holds, an update mostly waits for memory. Updates
+ *then go through a ring of the last few rows' keys, shared by all states: a row's sketch is prefetched when
+ *the row comes in, the entries of its key some rows later, and it is updated some rows after that. Rows keep
+ *their order. Every reader of a state settles the ring first, in TopkStateSketch.
  *
  * Reading. The flat form of a state is its partial form: everything it knows, as another process shall go on
  * with it. Whatever finishes a state (topk_final) encodes a trimmed copy. Neither changes the state.
@@ -31,30 +33,30 @@
 #include "utils/memutils.h"
 
 #define STATES_PER_BLOCK 32
-#define STATES_BLOCK_BYTES 4160
-#define RING_MIN_STATES 64	 /* fewer states stay in the cache */
-#define RING_SIZE 64		 /* a power of two */
+#define STATES_BLOCK_BYTES 8256
+#define RING_MIN_STATES 64 /* fewer states stay in the cache */
+#define RING_SIZE 64       /* a power of two */
 #define RING_MASK (RING_SIZE - 1)
-#define RING_ENTRY_LAG 8	 /* rows from prefetching the sketch to prefetching the key's entries */
-#define RING_UPDATE_LAG 16	 /* rows from prefetching the sketch to updating it */
-#define RING_KEY_BYTES 96	 /* longer keys are not kept back */
+#define RING_ENTRY_LAG 8   /* rows from prefetching the sketch to prefetching the key's entries */
+#define RING_UPDATE_LAG 16 /* rows from prefetching the sketch to updating it */
+#define RING_KEY_BYTES 96  /* longer keys are not kept back */
 
 /* An update that waits. */
 typedef struct RingSlot
 {
-	TkSketch   *sketch;
-	uint64		hash;
-	uint64		weight;
-	size_t		len;
-	uint8		key[RING_KEY_BYTES];
+	TkSketch *sketch;
+	uint64 hash;
+	uint64 weight;
+	size_t len;
+	uint8 key[RING_KEY_BYTES];
 } RingSlot;
 
 /* Positions count rows for ever; a slot is its position modulo the size. Those from done to next wait. */
 struct TopkRing
 {
-	uint64		next;
-	uint64		done;
-	RingSlot	slots[RING_SIZE];
+	uint64 next;
+	uint64 done;
+	RingSlot slots[RING_SIZE];
 };
 
 /* What a function call keeps in fn_extra; lives in its fn_mcxt. */
@@ -66,19 +68,19 @@ typedef struct SharedList
 
 struct TopkShared
 {
-	MemoryContext context;			/* holds this struct and all else */
-	MemoryContext aggregate;		/* its parent */
-	TkAllocator allocator;			/* from context */
-	SharedList *list;				/* who finds us; NULL if its memory went first */
+	MemoryContext context;   /* holds this struct and all else */
+	MemoryContext aggregate; /* its parent */
+	TkAllocator allocator;   /* from context */
+	SharedList *list;        /* who finds us; NULL if its memory went first */
 	TopkShared *next;
 	MemoryContextCallback on_reset;
-	TopkState  *free_states;		/* rest of the newest block */
-	int			free_count;
-	uint64		state_count;
-	TopkRing   *ring;				/* NULL until there are enough states, then for those that follow */
-	TopkState  *flat_state;			/* whose flat form is kept from get_flat_size for flatten_into */
-	TkSummary	flat_summary;		/* its summary then: an unchanged one proves that it did not change */
-	struct varlena *flat;			/* NULL if none */
+	TopkState *free_states; /* rest of the newest block */
+	int free_count;
+	uint64 state_count;
+	TopkRing *ring;         /* NULL until there are enough states, then for those that follow */
+	TopkState *flat_state;  /* whose flat form is kept from get_flat_size for flatten_into */
+	TkSummary flat_summary; /* its summary then: an unchanged one proves that it did not change */
+	struct varlena *flat;   /* NULL if none */
 };
 
 static Size StateFlatSize(ExpandedObjectHeader *header);
@@ -86,12 +88,13 @@ static void StateFlatten(ExpandedObjectHeader *header, void *result, Size alloca
 
 static const ExpandedObjectMethods state_methods = {StateFlatSize, StateFlatten};
 
-/* ---- the ring ------------------------------------------------------------------------------------------- */
+/* ---- the ring -------------------------------------------------------------------------------------------
+ */
 
 static inline void
 RingApply(TopkRing *ring)
 {
-	RingSlot   *slot = &ring->slots[ring->done++ & RING_MASK];
+	RingSlot *slot = &ring->slots[ring->done++ & RING_MASK];
 
 	TopkCheck(tk_sketch_update_hashed(slot->sketch, slot->key, slot->len, slot->hash, slot->weight));
 }
@@ -106,9 +109,9 @@ RingSettle(TopkRing *ring)
 static inline void
 RingAdd(TopkRing *ring, TkSketch *sketch, TopkKey key, uint64 weight)
 {
-	uint64		position = ring->next++;
-	RingSlot   *slot = &ring->slots[position & RING_MASK];
-	RingSlot   *earlier = &ring->slots[(position - RING_ENTRY_LAG) & RING_MASK];
+	uint64 position = ring->next++;
+	RingSlot *slot = &ring->slots[position & RING_MASK];
+	RingSlot *earlier = &ring->slots[(position - RING_ENTRY_LAG) & RING_MASK];
 
 	tk_sketch_prefetch_state(sketch);
 	slot->sketch = sketch;
@@ -122,7 +125,8 @@ RingAdd(TopkRing *ring, TkSketch *sketch, TopkKey key, uint64 weight)
 		RingApply(ring);
 }
 
-/* ---- what the states of an aggregation share ------------------------------------------------------------- */
+/* ---- what the states of an aggregation share -------------------------------------------------------------
+ */
 
 /* The aggregate context goes, and `arg` with it: whoever finds us must forget us. */
 static void
@@ -167,7 +171,8 @@ GetSharedList(FmgrInfo *flinfo)
 static TopkShared *
 CreateShared(SharedList *list, MemoryContext aggregate)
 {
-	MemoryContext context = AllocSetContextCreate(aggregate, "topk states", 0, STATES_BLOCK_BYTES, STATES_BLOCK_BYTES);
+	MemoryContext context =
+		AllocSetContextCreate(aggregate, "topk states", 0, STATES_BLOCK_BYTES, STATES_BLOCK_BYTES);
 	TopkShared *shared = MemoryContextAllocZero(context, sizeof(TopkShared));
 
 	shared->context = context;
@@ -202,17 +207,18 @@ GetShared(FunctionCallInfo fcinfo)
 	return CreateShared(list, aggregate);
 }
 
-/* ---- states --------------------------------------------------------------------------------------------- */
+/* ---- states ---------------------------------------------------------------------------------------------
+ */
 
 static TopkState *
 AllocState(TopkShared *shared)
 {
-	TopkState  *state;
+	TopkState *state;
 
 	if (shared->free_count == 0)
 	{
 		/* an aggregation of one group needs one; then the blocks double */
-		int			count = (int) Min(Max(shared->state_count, 1), STATES_PER_BLOCK);
+		int count = (int) Min(Max(shared->state_count, 1), STATES_PER_BLOCK);
 
 		shared->free_states = MemoryContextAllocZero(shared->context, count * sizeof(TopkState));
 		shared->free_count = count;
@@ -230,7 +236,7 @@ TopkState *
 TopkStateCreate(FunctionCallInfo fcinfo, TkKind kind, int32 k, int32 capacity)
 {
 	TopkShared *shared = GetShared(fcinfo);
-	TopkState  *state = AllocState(shared);
+	TopkState *state = AllocState(shared);
 
 	TopkCheck(tk_sketch_create(&shared->allocator, kind, k, capacity, &state->sketch));
 	state->k = k;
@@ -246,7 +252,7 @@ TopkState *
 TopkStateDecode(FunctionCallInfo fcinfo, Datum value)
 {
 	TopkShared *shared = GetShared(fcinfo);
-	TopkState  *state = AllocState(shared);
+	TopkState *state = AllocState(shared);
 
 	state->sketch = TopkDecode(value, shared->context);
 	state->k = (int32) tk_sketch_k(state->sketch);
@@ -273,7 +279,8 @@ TopkStateDefer(TopkState *state, TopkKey key, uint64 weight)
 		TopkCheck(tk_sketch_update(TopkStateSketch(state), key.data, key.len, weight));
 }
 
-/* ---- expanded object methods ---------------------------------------------------------------------------- */
+/* ---- expanded object methods ----------------------------------------------------------------------------
+ */
 
 static void
 DropFlat(TopkShared *shared)
@@ -291,16 +298,16 @@ SameSummary(const TkSummary *a, const TkSummary *b)
 }
 
 /*
- * The flat form of a state, in the shared memory. Making a tuple asks for the size twice and then for the bytes,
- * so it is kept until the bytes have been taken, or the state has changed.
+ * The flat form of a state, in the shared memory. Making a tuple asks for the size twice and then for the
+ * bytes, so it is kept until the bytes have been taken, or the state has changed.
  */
 static struct varlena *
 StateFlat(TopkState *state)
 {
 	TopkShared *shared = state->shared;
-	TkSketch   *sketch = TopkStateSketch(state);
+	TkSketch *sketch = TopkStateSketch(state);
 	MemoryContext old;
-	TkSummary	summary;
+	TkSummary summary;
 
 	tk_sketch_summary(sketch, &summary);
 	if (shared->flat != NULL && shared->flat_state == state && SameSummary(&summary, &shared->flat_summary))
@@ -323,7 +330,7 @@ StateFlatSize(ExpandedObjectHeader *header)
 static void
 StateFlatten(ExpandedObjectHeader *header, void *result, Size allocated_size)
 {
-	TopkState  *state = (TopkState *) header;
+	TopkState *state = (TopkState *) header;
 	struct varlena *flat = StateFlat(state);
 
 	Assert(allocated_size == VARSIZE(flat));

@@ -12,7 +12,8 @@
 #include "topk_item.h"
 #include "topk_value.h"
 
-/* Private to topk_expanded.c: what all states of one aggregation share, and the updates that they keep back. */
+/* Private to topk_expanded.c: what all states of one aggregation share, and the updates that they keep back.
+ */
 typedef struct TopkShared TopkShared;
 typedef struct TopkRing TopkRing;
 
@@ -23,11 +24,11 @@ typedef struct TopkRing TopkRing;
 typedef struct TopkState
 {
 	ExpandedObjectHeader header; /* must be first */
-	TkSketch   *sketch;
-	TopkRing   *ring; /* NULL: updates are made at once */
+	TkSketch *sketch;
+	TopkRing *ring; /* NULL: updates are made at once */
 	TopkShared *shared;
-	int32		k;		  /* as the first row said, to be compared with the others' */
-	int32		capacity;
+	int32 k; /* as the first row said, to be compared with the others' */
+	int32 capacity;
 } TopkState;
 
 /* topk_expanded.c: making and finding states */
@@ -38,7 +39,8 @@ extern TopkState *TopkStateDecode(FunctionCallInfo fcinfo, Datum value);
 extern TkSketch *TopkStateSketch(TopkState *state);
 extern void TopkStateDefer(TopkState *state, TopkKey key, uint64 weight);
 
-/* The state that a Datum points to, or NULL if it is a flat value. No other expanded objects of this type exist. */
+/* The state that a Datum points to, or NULL if it is a flat value. No other expanded objects of this type
+ * exist. */
 static inline TopkState *
 TopkStateFromDatum(Datum value)
 {

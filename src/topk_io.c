@@ -2,9 +2,9 @@
  * topk_io.c
  *		The forms in which a value of type topk comes and goes: text, binary, bytea.
  *
- * Binary (and bytea) is the stored form itself. Text is the same bytes in hexadecimal after "\x", as bytea has
- * it, so it loses nothing: partial aggregates of distributed plans travel in it. All that comes in is checked in
- * full here, by decoding it once, and is trusted to be a sketch from then on.
+ * Binary (and bytea) is the stored form itself. Text is the same bytes in hexadecimal after "\x", as bytea
+ *has it, so it loses nothing: partial aggregates of distributed plans travel in it. All that comes in is
+ *checked in full here, by decoding it once, and is trusted to be a sketch from then on.
  */
 #include "compat.h"
 
@@ -26,8 +26,8 @@ CheckBytes(const void *bytes, size_t len)
 {
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "topk check", ALLOCSET_DEFAULT_SIZES);
 	TkAllocator allocator = TopkAllocator(scratch);
-	TkSketch   *sketch;
-	TkStatus	status = tk_sketch_decode(&allocator, bytes, len, &sketch);
+	TkSketch *sketch;
+	TkStatus status = tk_sketch_decode(&allocator, bytes, len, &sketch);
 
 	MemoryContextDelete(scratch);
 	return status;
@@ -36,7 +36,7 @@ CheckBytes(const void *bytes, size_t len)
 static Datum
 ReceiveBytes(const void *bytes, size_t len)
 {
-	TkStatus	status = CheckBytes(bytes, len);
+	TkStatus status = CheckBytes(bytes, len);
 
 	if (status != TK_OK)
 		ereport(ERROR, errcode(TopkSqlState(status, TOPK_BINARY)),
@@ -62,8 +62,8 @@ DecodeHex(const char *digits, uint8 *bytes)
 {
 	for (; *digits != '\0'; digits += 2)
 	{
-		int			high = HexDigit(digits[0]);
-		int			low = high < 0 ? -1 : HexDigit(digits[1]);
+		int high = HexDigit(digits[0]);
+		int low = high < 0 ? -1 : HexDigit(digits[1]);
 
 		if (low < 0)
 			return false;
@@ -76,10 +76,10 @@ Datum
 topk_in(PG_FUNCTION_ARGS)
 {
 	const char *string = PG_GETARG_CSTRING(0);
-	bool		prefixed = string[0] == '\\' && string[1] == 'x';
-	size_t		len = prefixed ? strlen(string + 2) / 2 : 0;
-	bytea	   *flat = palloc(VARHDRSZ + len);
-	TkStatus	status;
+	bool prefixed = string[0] == '\\' && string[1] == 'x';
+	size_t len = prefixed ? strlen(string + 2) / 2 : 0;
+	bytea *flat = palloc(VARHDRSZ + len);
+	TkStatus status;
 
 	if (!prefixed || !DecodeHex(string + 2, (uint8 *) VARDATA(flat)))
 		ereturn(fcinfo->context, (Datum) 0, errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
@@ -96,9 +96,9 @@ topk_in(PG_FUNCTION_ARGS)
 Datum
 topk_out(PG_FUNCTION_ARGS)
 {
-	bytea	   *flat = PG_GETARG_BYTEA_PP(0);
-	size_t		len = VARSIZE_ANY_EXHDR(flat);
-	char	   *string = palloc(2 + 2 * len + 1);
+	bytea *flat = PG_GETARG_BYTEA_PP(0);
+	size_t len = VARSIZE_ANY_EXHDR(flat);
+	char *string = palloc(2 + 2 * len + 1);
 
 	memcpy(string, "\\x", 2);
 	hex_encode(VARDATA_ANY(flat), len, string + 2);
@@ -109,8 +109,8 @@ topk_out(PG_FUNCTION_ARGS)
 Datum
 topk_recv(PG_FUNCTION_ARGS)
 {
-	StringInfo	message = (StringInfo) PG_GETARG_POINTER(0);
-	int			len = message->len - message->cursor;
+	StringInfo message = (StringInfo) PG_GETARG_POINTER(0);
+	int len = message->len - message->cursor;
 
 	return ReceiveBytes(pq_getmsgbytes(message, len), len);
 }
@@ -124,7 +124,7 @@ topk_send(PG_FUNCTION_ARGS)
 Datum
 topk_from_bytea(PG_FUNCTION_ARGS)
 {
-	bytea	   *bytes = PG_GETARG_BYTEA_PP(0);
+	bytea *bytes = PG_GETARG_BYTEA_PP(0);
 
 	return ReceiveBytes(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 }

@@ -6,13 +6,13 @@
 
 #include "utils/builtins.h"
 
-int			TopkDatabaseEncoding = -1;
+int TopkDatabaseEncoding = -1;
 
 /* A text key in the database's encoding becomes UTF-8, in the current memory context. */
 TopkKey
 TopkKeyConvert(TopkKey key)
 {
-	char	   *converted = pg_server_to_any(key.data, (int) key.len, PG_UTF8);
+	char *converted = pg_server_to_any(key.data, (int) key.len, PG_UTF8);
 
 	if (converted != key.data)
 	{
@@ -23,13 +23,13 @@ TopkKeyConvert(TopkKey key)
 }
 
 /*
- * An item as text in the database's encoding, not terminated by a zero byte. The bytes may be the key's own, or
- * live in the current memory context.
+ * An item as text in the database's encoding, not terminated by a zero byte. The bytes may be the key's own,
+ * or live in the current memory context.
  */
 char *
 TopkItemString(TkKind kind, const TkItem *item, int *len)
 {
-	char	   *string;
+	char *string;
 
 	if (kind == TK_KIND_TEXT)
 	{
@@ -48,8 +48,8 @@ TopkItemString(TkKind kind, const TkItem *item, int *len)
 text *
 TopkItemText(TkKind kind, const TkItem *item)
 {
-	int			len;
-	char	   *string = TopkItemString(kind, item, &len);
+	int len;
+	char *string = TopkItemString(kind, item, &len);
 
 	return cstring_to_text_with_len(string, len);
 }

@@ -2,8 +2,8 @@
  * topk_item.h
  *		Items as SQL has them, and as the keys of a sketch.
  *
- * The keys of text items are UTF-8 whatever the database's encoding, so that a stored sketch means the same in
- * every database. In a UTF-8 database nothing is converted or copied: a key points into the Datum.
+ * The keys of text items are UTF-8 whatever the database's encoding, so that a stored sketch means the same
+ *in every database. In a UTF-8 database nothing is converted or copied: a key points into the Datum.
  */
 #ifndef TOPK_ITEM_H
 #define TOPK_ITEM_H
@@ -19,14 +19,14 @@
 typedef struct TopkKey
 {
 	const void *data;
-	size_t		len;
+	size_t len;
 } TopkKey;
 
 /* Room for the key of a number, which is no part of its Datum. */
 typedef uint8 TopkKeyRoom[sizeof(int64)];
 
 /* topk_item.c */
-extern int	TopkDatabaseEncoding; /* -1: nobody has asked yet */
+extern int TopkDatabaseEncoding; /* -1: nobody has asked yet */
 extern TopkKey TopkKeyConvert(TopkKey key);
 extern text *TopkItemText(TkKind kind, const TkItem *item);
 extern char *TopkItemString(TkKind kind, const TkItem *item, int *len);
@@ -46,7 +46,7 @@ static inline TopkKey
 TopkKeyFromText(Datum item)
 {
 	struct varlena *string = (struct varlena *) DatumGetPointer(item);
-	TopkKey		key;
+	TopkKey key;
 
 	/* DatumGetTextPP, without its call for each row */
 	if (unlikely(VARATT_IS_COMPRESSED(string) || VARATT_IS_EXTERNAL(string)))
@@ -56,11 +56,12 @@ TopkKeyFromText(Datum item)
 	return likely(TopkDatabaseIsUtf8()) ? key : TopkKeyConvert(key);
 }
 
-/* The key of an item, not NULL in SQL's sense; it may point into `room`. `kind` is a constant in every caller. */
+/* The key of an item, not NULL in SQL's sense; it may point into `room`. `kind` is a constant in every
+ * caller. */
 static inline TopkKey
 TopkKeyFromDatum(TkKind kind, Datum item, TopkKeyRoom room)
 {
-	TopkKey		key;
+	TopkKey key;
 
 	if (kind == TK_KIND_TEXT)
 		return TopkKeyFromText(item);

@@ -15,8 +15,8 @@
 #include "topk_item.h"
 #include "topk_value.h"
 
-#define ITEM_COLUMNS 6			/* rank, item, estimate, lower_bound, upper_bound, guaranteed */
-#define HEAVY_HITTER_COLUMNS 7	/* ... and complete */
+#define ITEM_COLUMNS 6         /* rank, item, estimate, lower_bound, upper_bound, guaranteed */
+#define HEAVY_HITTER_COLUMNS 7 /* ... and complete */
 
 TOPK_FUNCTION(topk_items);
 TOPK_FUNCTION(topk_items_bigint);
@@ -29,7 +29,7 @@ static TkItem *
 RankItems(const TopkReader *reader, size_t limit, size_t *count)
 {
 	TkAllocator allocator = TopkAllocator(CurrentMemoryContext);
-	TkItem	   *items;
+	TkItem *items;
 
 	TopkCheck(tk_view_items(&reader->view, &allocator, limit, &items, count));
 	return items;
@@ -46,13 +46,14 @@ FillRow(Datum *values, size_t index, const TkItem *item, Datum key)
 	values[5] = BoolGetDatum(item->guaranteed);
 }
 
-/* ---- topk_items ----------------------------------------------------------------------------------------- */
+/* ---- topk_items -----------------------------------------------------------------------------------------
+ */
 
 /* How many items a caller asks for: as many as the sketch was made for, unless he says. */
 static size_t
 GetLimit(FunctionCallInfo fcinfo, const TopkReader *reader)
 {
-	int32		n;
+	int32 n;
 
 	if (PG_ARGISNULL(1))
 		return reader->view.summary.k;
@@ -66,9 +67,9 @@ static Datum
 ListItems(FunctionCallInfo fcinfo, TkKind column_kind)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	TopkReader	reader;
-	TkItem	   *items;
-	size_t		count;
+	TopkReader reader;
+	TkItem *items;
+	size_t count;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0))
@@ -79,12 +80,13 @@ ListItems(FunctionCallInfo fcinfo, TkKind column_kind)
 	items = RankItems(&reader, GetLimit(fcinfo, &reader), &count);
 	for (size_t i = 0; i < count; i++)
 	{
-		Datum		values[ITEM_COLUMNS];
-		bool		nulls[ITEM_COLUMNS] = {false};
+		Datum values[ITEM_COLUMNS];
+		bool nulls[ITEM_COLUMNS] = {false};
 
 		FillRow(values, i, &items[i],
-				column_kind == TK_KIND_TEXT ? PointerGetDatum(TopkItemText(reader.view.summary.kind, &items[i]))
-											: TopkItemDatum(column_kind, &items[i]));
+				column_kind == TK_KIND_TEXT
+					? PointerGetDatum(TopkItemText(reader.view.summary.kind, &items[i]))
+					: TopkItemDatum(column_kind, &items[i]));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
@@ -108,7 +110,8 @@ topk_items_uuid(PG_FUNCTION_ARGS)
 	return ListItems(fcinfo, TK_KIND_UUID);
 }
 
-/* ---- heavy hitters -------------------------------------------------------------------------------------- */
+/* ---- heavy hitters --------------------------------------------------------------------------------------
+ */
 
 /* The weight that an item must exceed to be heavy. */
 static double
@@ -131,10 +134,10 @@ Datum
 topk_heavy_hitters(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	TopkReader	reader;
-	TkItem	   *items;
-	size_t		count;
-	double		threshold;
+	TopkReader reader;
+	TkItem *items;
+	size_t count;
+	double threshold;
 
 	InitMaterializedSRF(fcinfo, 0);
 	TopkOpen(&reader, PG_GETARG_DATUM(0));
@@ -142,8 +145,8 @@ topk_heavy_hitters(PG_FUNCTION_ARGS)
 	items = RankItems(&reader, SIZE_MAX, &count);
 	for (size_t i = 0; i < count && (double) items[i].upper > threshold; i++)
 	{
-		Datum		values[HEAVY_HITTER_COLUMNS];
-		bool		nulls[HEAVY_HITTER_COLUMNS] = {false};
+		Datum values[HEAVY_HITTER_COLUMNS];
+		bool nulls[HEAVY_HITTER_COLUMNS] = {false};
 
 		items[i].guaranteed = (double) items[i].lower > threshold;
 		FillRow(values, i, &items[i], PointerGetDatum(TopkItemText(reader.view.summary.kind, &items[i])));
@@ -156,7 +159,7 @@ topk_heavy_hitters(PG_FUNCTION_ARGS)
 Datum
 topk_heavy_hitters_complete(PG_FUNCTION_ARGS)
 {
-	TopkReader	reader;
+	TopkReader reader;
 
 	TopkOpen(&reader, PG_GETARG_DATUM(0));
 	PG_RETURN_BOOL(IsComplete(&reader, GetThreshold(&reader, PG_GETARG_FLOAT8(1))));

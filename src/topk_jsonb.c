@@ -22,7 +22,7 @@ TOPK_FUNCTION(topk_to_jsonb);
 static void
 PushKey(JsonbParseState **state, const char *name)
 {
-	JsonbValue	key = {.type = jbvString};
+	JsonbValue key = {.type = jbvString};
 
 	key.val.string.val = (char *) name;
 	key.val.string.len = (int) strlen(name);
@@ -32,7 +32,7 @@ PushKey(JsonbParseState **state, const char *name)
 static void
 PushNumber(JsonbParseState **state, const char *name, int64 number)
 {
-	JsonbValue	value = {.type = jbvNumeric};
+	JsonbValue value = {.type = jbvNumeric};
 
 	PushKey(state, name);
 	value.val.numeric = int64_to_numeric(number);
@@ -42,7 +42,7 @@ PushNumber(JsonbParseState **state, const char *name, int64 number)
 static void
 PushBool(JsonbParseState **state, const char *name, bool boolean)
 {
-	JsonbValue	value = {.type = jbvBool};
+	JsonbValue value = {.type = jbvBool};
 
 	PushKey(state, name);
 	value.val.boolean = boolean;
@@ -53,7 +53,7 @@ PushBool(JsonbParseState **state, const char *name, bool boolean)
 static void
 PushString(JsonbParseState **state, const char *name, char *string, int len)
 {
-	JsonbValue	value = {.type = jbvString};
+	JsonbValue value = {.type = jbvString};
 
 	PushKey(state, name);
 	value.val.string.val = string;
@@ -64,8 +64,8 @@ PushString(JsonbParseState **state, const char *name, char *string, int len)
 static void
 PushItem(JsonbParseState **state, TkKind kind, int rank, const TkItem *item)
 {
-	char	   *string;
-	int			len;
+	char *string;
+	int len;
 
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	PushNumber(state, "rank", rank);
@@ -87,8 +87,8 @@ static void
 PushItems(JsonbParseState **state, const TkView *view)
 {
 	TkAllocator allocator = TopkAllocator(CurrentMemoryContext);
-	TkItem	   *items;
-	size_t		count;
+	TkItem *items;
+	size_t count;
 
 	TopkCheck(tk_view_items(view, &allocator, view->summary.k, &items, &count));
 	PushKey(state, "items");
@@ -103,9 +103,9 @@ topk_to_jsonb(PG_FUNCTION_ARGS)
 {
 	JsonbParseState *state = NULL;
 	JsonbValue *document;
-	TopkReader	reader;
-	TkSummary  *summary = &reader.view.summary;
-	char	   *kind;
+	TopkReader reader;
+	TkSummary *summary = &reader.view.summary;
+	char *kind;
 
 	TopkOpen(&reader, PG_GETARG_DATUM(0));
 	kind = pstrdup(tk_kind_name(summary->kind));

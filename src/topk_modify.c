@@ -2,8 +2,8 @@
  * topk_modify.c
  *		Functions that make a new sketch of given ones: topk_add and topk || topk.
  *
- * Values do not change; each function decodes its argument, works on the copy and encodes that. For many items
- * or sketches the aggregates do the same without a round trip for each.
+ * Values do not change; each function decodes its argument, works on the copy and encodes that. For many
+ *items or sketches the aggregates do the same without a round trip for each.
  */
 #include "compat.h"
 
@@ -19,7 +19,7 @@ static TkSketch *
 CreateDefault(TkKind kind)
 {
 	TkAllocator allocator = TopkAllocator(CurrentMemoryContext);
-	TkSketch   *sketch;
+	TkSketch *sketch;
 
 	TopkCheck(tk_sketch_create(&allocator, kind, TK_DEFAULT_K, TopkDefaultCapacity(TK_DEFAULT_K), &sketch));
 	return sketch;
@@ -32,11 +32,11 @@ CreateDefault(TkKind kind)
 static Datum
 AddItem(FunctionCallInfo fcinfo, TkKind kind)
 {
-	int64		weight = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2);
-	TkSketch   *sketch;
+	int64 weight = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2);
+	TkSketch *sketch;
 	TopkKeyRoom room;
-	TopkKey		key;
-	Datum		result;
+	TopkKey key;
+	Datum result;
 
 	TopkCheckWeight(weight);
 	if (PG_ARGISNULL(1) || weight == 0)
@@ -75,8 +75,8 @@ topk_add_uuid(PG_FUNCTION_ARGS)
 Datum
 topk_union(PG_FUNCTION_ARGS)
 {
-	TkSketch   *sketch = TopkDecode(PG_GETARG_DATUM(0), CurrentMemoryContext);
-	Datum		result;
+	TkSketch *sketch = TopkDecode(PG_GETARG_DATUM(0), CurrentMemoryContext);
+	Datum result;
 
 	TopkMergeValue(sketch, PG_GETARG_DATUM(1));
 	result = TopkEncode(sketch, TK_FINAL);

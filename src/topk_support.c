@@ -3,7 +3,8 @@
  *		Planner support: how many rows a set-returning function on a sketch yields.
  *
  * topk_items(sketch, n) yields n rows at most; topk_heavy_hitters(sketch, share) less than 1 / share, as more
- * items cannot each have that share. Without a constant to go by, the ROWS of the function's declaration stand.
+ * items cannot each have that share. Without a constant to go by, the ROWS of the function's declaration
+ *stand.
  */
 #include "compat.h"
 
@@ -21,7 +22,7 @@ TOPK_FUNCTION(topk_rows_support);
 static Const *
 GetConstant(PlannerInfo *root, Node *argument)
 {
-	Node	   *node = estimate_expression_value(root, argument);
+	Node *node = estimate_expression_value(root, argument);
 
 	return IsA(node, Const) ? (Const *) node : NULL;
 }
@@ -43,7 +44,7 @@ RowsByLimit(const Const *limit)
 static double
 RowsBySketch(const Const *sketch)
 {
-	TopkReader	reader;
+	TopkReader reader;
 
 	if (sketch == NULL || sketch->constisnull)
 		return -1;
@@ -54,10 +55,10 @@ RowsBySketch(const Const *sketch)
 Datum
 topk_rows_support(PG_FUNCTION_ARGS)
 {
-	Node	   *request = (Node *) PG_GETARG_POINTER(0);
+	Node *request = (Node *) PG_GETARG_POINTER(0);
 	SupportRequestRows *rows = (SupportRequestRows *) request;
-	List	   *arguments;
-	double		estimate;
+	List *arguments;
+	double estimate;
 
 	if (!IsA(request, SupportRequestRows) || !is_funcclause(rows->node))
 		PG_RETURN_POINTER(NULL);

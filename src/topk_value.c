@@ -61,7 +61,7 @@ TopkSqlState(TkStatus status, TopkOrigin origin)
 void
 TopkRaise(TkStatus status)
 {
-	int			code = TopkSqlState(status, TOPK_STORED);
+	int code = TopkSqlState(status, TOPK_STORED);
 
 	switch (status)
 	{
@@ -79,7 +79,8 @@ TopkRaise(TkStatus status)
 					errhint("Use a smaller capacity or shorter items."));
 			break;
 		case TK_NO_MEMORY:
-			ereport(ERROR, errcode(code), errmsg("out of memory"), errdetail("Failed while changing a sketch."));
+			ereport(ERROR, errcode(code), errmsg("out of memory"),
+					errdetail("Failed while changing a sketch."));
 			break;
 		default:
 			ereport(ERROR, errcode(code), errmsg("cannot read sketch: %s", tk_status_text(status)));
@@ -97,7 +98,8 @@ TopkCheckKinds(TkKind left, TkKind right)
 				errhint("Convert the items to one type before they are counted."));
 }
 
-/* What a sketch for the top k keeps if nobody says: room for as many entries again that nearly made it, twice. */
+/* What a sketch for the top k keeps if nobody says: room for as many entries again that nearly made it,
+ * twice. */
 uint32
 TopkDefaultCapacity(uint32 k)
 {
@@ -109,7 +111,8 @@ void
 TopkCheckParameters(int32 k, int32 capacity)
 {
 	if (k < 1 || k > TK_MAX_CAPACITY)
-		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("k must be between 1 and %d", TK_MAX_CAPACITY));
+		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("k must be between 1 and %d", TK_MAX_CAPACITY));
 	if (capacity < k || capacity > TK_MAX_CAPACITY)
 		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("capacity must be between k (%d) and %d", k, TK_MAX_CAPACITY));
@@ -138,7 +141,7 @@ TopkDecode(Datum value, MemoryContext context)
 {
 	struct varlena *flat = PG_DETOAST_DATUM_PACKED(value);
 	TkAllocator allocator = TopkAllocator(context);
-	TkSketch   *sketch;
+	TkSketch *sketch;
 
 	TopkCheck(tk_sketch_decode(&allocator, VARDATA_ANY(flat), VARSIZE_ANY_EXHDR(flat), &sketch));
 	return sketch;
@@ -149,11 +152,11 @@ void
 TopkMergeValue(TkSketch *sketch, Datum value)
 {
 	struct varlena *flat = PG_DETOAST_DATUM_PACKED(value);
-	TkStatus	status = tk_sketch_merge_encoded(sketch, VARDATA_ANY(flat), VARSIZE_ANY_EXHDR(flat));
+	TkStatus status = tk_sketch_merge_encoded(sketch, VARDATA_ANY(flat), VARSIZE_ANY_EXHDR(flat));
 
 	if (status == TK_KIND_MISMATCH)
 	{
-		TopkReader	reader;
+		TopkReader reader;
 
 		TopkOpen(&reader, PointerGetDatum(flat));
 		TopkCheckKinds(tk_sketch_kind(sketch), reader.view.summary.kind);
@@ -166,8 +169,8 @@ Datum
 TopkEncode(const TkSketch *sketch, TkEncodeMode mode)
 {
 	TkAllocator allocator = TopkAllocator(CurrentMemoryContext);
-	void	   *flat;
-	size_t		len;
+	void *flat;
+	size_t len;
 
 	TopkCheck(tk_sketch_encode(sketch, mode, &allocator, VARHDRSZ, &flat, &len));
 	SET_VARSIZE(flat, VARHDRSZ + len);

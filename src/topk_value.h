@@ -16,21 +16,21 @@ typedef enum TopkOrigin
 {
 	TOPK_STORED, /* a value of type topk: it was checked when it came in */
 	TOPK_BINARY, /* from a client or a bytea */
-	TOPK_TEXT	 /* from the text form */
+	TOPK_TEXT    /* from the text form */
 } TopkOrigin;
 
 /* A flat value opened for reading. The view points into `flat`, which may be the caller's own argument. */
 typedef struct TopkReader
 {
 	struct varlena *flat;
-	TkView		view;
+	TkView view;
 } TopkReader;
 
 /* topk_value.c: memory and errors */
 extern TkAllocator TopkAllocator(MemoryContext context);
 extern void TopkRaise(TkStatus status) pg_attribute_noreturn() pg_attribute_cold;
 extern void TopkCheckKinds(TkKind left, TkKind right);
-extern int	TopkSqlState(TkStatus status, TopkOrigin origin);
+extern int TopkSqlState(TkStatus status, TopkOrigin origin);
 
 /* topk_value.c: parameters */
 extern uint32 TopkDefaultCapacity(uint32 k);

@@ -7,6 +7,44 @@
  */
 #include "wire.h"
 
+static void
+add_ref(const TkSketch *s, uint32_t position, TkCut *cut)
+{
+	TkRef *ref = &cut->refs[cut->count++];
+
+	ref->major = s->entries[position].excess;
+	ref->minor = 0;
+	ref->key = tk_entry_key(s, position);
+	ref->len = tk_entry_length(s, position);
+	ref->position = position;
+}
+
+/*
+ * Choose what a purge to `keep` entries would leave: those above the (keep+1)-th largest excess, and of
+ * those at it the smallest keys. `values` and `ties` are scratch for a number for each entry.
+ */
+static void
+choose_heaviest(const TkSketch *s, uint32_t keep, uint64_t *values, uint32_t *ties, TkCut *cut)
+{
+	uint32_t tied = 0;
+	uint32_t room;
+
+	for (uint32_t position = 0; position < s->count; position++)
+		values[position] = s->entries[position].excess;
+	cut->raise = tk_select(values, s->count, s->count - 1 - keep);
+	for (uint32_t position = 0; position < s->count; position++)
+	{
+		if (s->entries[position].excess > cut->raise)
+			add_ref(s, position, cut);
+		else if (s->entries[position].excess == cut->raise)
+			ties[tied++] = position;
+	}
+	room = keep - cut->count;
+	tk_select_keys(s, ties, tied, room, values);
+	for (uint32_t i = 0; i < room; i++)
+		add_ref(s, ties[i], cut);
+}
+
 /*
  * Choose and sort the entries that trimming to `keep` would leave. cut->refs is one block of `alloc`,
  * owned by the caller, and NULL if there are no entries.
@@ -14,36 +52,25 @@
 TkStatus
 tk_cut(const TkSketch *s, uint32_t keep, const TkAllocator *alloc, TkCut *cut)
 {
-	uint32_t chosen = 0;
-	TkRef *refs;
+	TkRef *spare;
 
 	memset(cut, 0, sizeof(*cut));
 	if (s->count == 0)
 		return TK_OK;
-	refs = tk_alloc(alloc, 2 * (size_t) s->count * sizeof(*refs));
-	if (refs == NULL)
+	cut->refs = tk_alloc(alloc, 2 * (size_t) s->count * sizeof(*cut->refs));
+	if (cut->refs == NULL)
 		return TK_NO_MEMORY;
+	spare = cut->refs + s->count;
 	if (s->count > keep)
 	{
-		uint64_t *values = (uint64_t *) (void *) refs;
+		uint64_t *values = (uint64_t *) (void *) spare;
 
+		choose_heaviest(s, keep, values, (uint32_t *) (void *) (values + s->count), cut);
+	}
+	else
 		for (uint32_t position = 0; position < s->count; position++)
-			values[position] = s->entries[position].excess;
-		cut->raise = tk_select(values, s->count, s->count - 1 - keep);
-	}
-	for (uint32_t position = 0; position < s->count; position++)
-	{
-		if (s->entries[position].excess < cut->raise)
-			continue;
-		refs[chosen].major = s->entries[position].excess;
-		refs[chosen].minor = 0;
-		refs[chosen].key = tk_entry_key(s, position);
-		refs[chosen].len = tk_entry_length(s, position);
-		refs[chosen++].position = position;
-	}
-	tk_sort_refs(refs, refs + chosen, chosen);
-	cut->refs = refs;
-	cut->count = chosen < keep ? chosen : keep;
+			add_ref(s, position, cut);
+	tk_sort_refs(cut->refs, spare, cut->count);
 	return TK_OK;
 }
 

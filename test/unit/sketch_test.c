@@ -608,6 +608,44 @@ test_merge_capacity(void)
 	tk_sketch_free(copy);
 }
 
+static void
+test_merge_inexact_capacities(void)
+{
+	for (int order = 0; order < 2; order++)
+	{
+		TkSketch *a = flat_sketch(order == 0 ? 10 : 200, 0, 3000, 5);
+		TkSketch *b = flat_sketch(order == 0 ? 200 : 10, 1000, 3000, 5);
+		TkSketch *copy;
+
+		ok(tk_sketch_merge(a, b) == TK_OK && tk_sketch_capacity(a) == 10 && tk_sketch_k(a) == 10,
+		   "of two inexact sketches the smaller capacity counts");
+		copy = stored_copy(a, TK_FINAL);
+		ok(copy != NULL && tk_sketch_count(copy) == 10, "and the result is stored");
+		tk_sketch_free(a);
+		tk_sketch_free(b);
+		tk_sketch_free(copy);
+	}
+}
+
+/* Trimming raises theta to the (m+1)-th largest count, no further, in memory and on the way to storage. */
+static void
+test_trim_rank(void)
+{
+	TkSketch *s = must_create(&alloc, TK_KIND_TEXT, 3, 10);
+	TkSketch *copy;
+
+	for (uint64_t i = 1; i <= 12; i++)
+		add_numbered(s, i, 100 * i);
+	copy = stored_copy(s, TK_FINAL);
+	is_number(tk_sketch_max_error(copy), 200, "stored: theta is the 11th of 12 counts");
+	tk_sketch_trim(s);
+	is_number(tk_sketch_max_error(s), 200, "trimmed: so it is");
+	is_number(upper_of(s, "item-000012"), 1200, "the heaviest keeps its count");
+	is_number(upper_of(s, "item-000002"), 200, "one that has left is below theta");
+	tk_sketch_free(s);
+	tk_sketch_free(copy);
+}
+
 /* A merge that adds the minimum of a side that is not full spoils exact counts; one that ignores a filter
  * lies. */
 static void
@@ -894,6 +932,8 @@ main(int argc, char **argv)
 	test_views();
 	test_merge_exact();
 	test_merge_capacity();
+	test_merge_inexact_capacities();
+	test_trim_rank();
 	test_merge_bounds();
 	test_merge_encoded();
 	test_merge_refuses_duplicates();

@@ -45,7 +45,7 @@ sub start
     $self->_init;
     $self->_launch;
     $self->_run('-d', 'postgres', '-c', 'CREATE DATABASE ' . DATABASE,
-        '-c', 'CREATE ROLE demo LOGIN IN ROLE pg_read_all_data');
+        '-c', 'CREATE ROLE demo LOGIN IN ROLE pg_read_all_data, pg_read_all_stats');
     return $self;
 }
 
@@ -81,20 +81,21 @@ sub session
     return TopK::Demo::Session->new("$self->{dir}/psql.log", $self->psql, '-d', DATABASE);
 }
 
-# Its errors appear where the demo's do.
 sub _run
 {
     my ($self, @arguments) = @_;
-    capture($self->psql, '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', @arguments);
+    $self->_logged($self->psql, '-X', '-q', '-o', '/dev/null', '-v', 'ON_ERROR_STOP=1', @arguments);
     return;
 }
 
 # Run a command whose output matters only if it fails.
 sub _logged
 {
-    my ($self, @command) = @_;
-    return if eval { capture('sh', '-c', 'exec "$@" >>"$0" 2>&1', $self->{log}, @command); 1 };
-    croak "@command failed; it said:\n" . log_tail($self->{log});
+    my ($self, $program, @arguments) = @_;
+    my $log = "$self->{dir}/command.log";
+    unlink $log;
+    return if eval { capture('sh', '-c', 'exec "$@" >"$0" 2>&1', $log, $program, @arguments); 1 };
+    croak "$program failed:\n" . log_tail($log);
 }
 
 # ---- an installation of its own ----

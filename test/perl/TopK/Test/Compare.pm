@@ -169,8 +169,7 @@ sub _differences
         }
         return @differences if @differences >= 10;
     }
-    # The hash of an item that has left the top k stays until it expires.
-    push @differences, "$_: not in topk.mirror" for grep { !/\Aitem:/ } sort keys %held;
+    push @differences, "$_: not in topk.mirror" for sort keys %held;
     return @differences;
 }
 
