@@ -8,7 +8,9 @@
  * run.  Each stage is measured in a run of its own over the same events, so a stage's cost is the difference
  * to the one before.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,9 +3,9 @@
  *		topk_agg over text, bigint and uuid items, and topk_merge.
  *
  * One transition function for each type of item serves all its overloads, (state, item [, k [, weight [,
- * capacity]]]); it looks at the number of its arguments. A row whose item is NULL, or whose weight is NULL or
- *0, counts nothing and makes no state, so that a group without any other row is NULL; its k and capacity are
- * checked all the same. The same goes for a parallel worker that has seen only such rows.
+ * capacity]]]); it looks at the number of its arguments. A row whose item is NULL, or whose weight is NULL
+ * or 0, counts nothing and makes no state, so that a group without any other row is NULL; its k and capacity
+ * are checked all the same. The same goes for a parallel worker that has seen only such rows.
  */
 #include "compat.h"
 
@@ -35,8 +35,7 @@ KeepState(FunctionCallInfo fcinfo)
 	return fcinfo->isnull ? (Datum) 0 : PG_GETARG_DATUM(ARG_STATE);
 }
 
-/* ---- parameters -----------------------------------------------------------------------------------------
- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 typedef struct Parameters
 {
@@ -107,18 +106,16 @@ GetWeight(FunctionCallInfo fcinfo)
 	return (uint64) weight;
 }
 
-/* ---- topk_agg -------------------------------------------------------------------------------------------
- */
+/* ---- topk_agg -------------------------------------------------------------------------------- */
 
-/* The state that came in, or NULL if there is none yet, or one that is not expanded. */
+/* The state that came in, or NULL if there is none yet, or only a flat value. */
 static inline TopkState *
 GetState(FunctionCallInfo fcinfo)
 {
-	return PG_ARGISNULL(ARG_STATE) ? NULL : TopkStateFromDatum(PG_GETARG_DATUM(ARG_STATE));
+	return PG_ARGISNULL(ARG_STATE) ? NULL : TopkStateFromDatum(PG_GETARG_DATUM(ARG_STATE), true);
 }
 
-/* A new state, unless the row counts nothing; or that of a flat value with which somebody's aggregate begins.
- */
+/* A new state, unless the row counts nothing; or that of the flat value that an aggregate begins with. */
 static TopkState *
 BeginState(FunctionCallInfo fcinfo, TkKind kind, uint64 weight)
 {
@@ -173,7 +170,7 @@ topk_agg_trans_uuid(PG_FUNCTION_ARGS)
 	return AggregateRow(fcinfo, TK_KIND_UUID);
 }
 
-/* ---- topk_merge, and the combine function of all ------------------------------------------------------- */
+/* ---- topk_merge, and the combine function of all --------------------------------------------- */
 
 /* Merge a value, finished or partial, into the state. */
 Datum
@@ -196,10 +193,11 @@ topk_combine(PG_FUNCTION_ARGS)
 Datum
 topk_final(PG_FUNCTION_ARGS)
 {
-	TopkState *state = GetState(fcinfo);
+	TopkState *state;
 
 	if (PG_ARGISNULL(ARG_STATE))
 		PG_RETURN_NULL();
+	state = TopkStateFromDatum(PG_GETARG_DATUM(ARG_STATE), false);
 	if (state != NULL)
 		return TopkEncode(TopkStateSketch(state), TK_FINAL);
 	return TopkEncode(TopkDecode(PG_GETARG_DATUM(ARG_STATE), CurrentMemoryContext), TK_FINAL);

@@ -2,40 +2,47 @@
  * topk_expanded.c
  *		The state of an aggregate over sketches: a working sketch as an expanded object of type topk.
  *
- * PostgreSQL keeps an expanded object as an aggregate's state without copying it, provided that its memory
- * context is a child of the aggregate's and that the transition function returns the pointer that it was
- *given.
+ * PostgreSQL keeps an expanded object as an aggregate's state without copying it, provided that its
+ * memory context is a child of the aggregate's and that the transition function returns the pointer
+ * that it was given.
  *
- * Memory. All states of one aggregation share ONE context, a direct child of the aggregate context: hash
- * aggregation walks all contexts again and again to see how much it holds, so that a context per state would
- * make it quadratic in groups. The shared context goes when the executor resets the aggregate context; a
- *state is never freed alone. States are handed out from blocks, as many small ones would lose half their room
- *to palloc.
+ * Memory. All states of one aggregation share ONE context, a direct child of the aggregate context:
+ * hash aggregation walks all contexts again and again to see how much it holds, so that a context
+ * per state would make it quadratic in groups. The shared context goes when the executor resets the
+ * aggregate context; a state is never freed alone.
  *
  *		aggregate context
  *		  +-- "topk states"		TopkShared, blocks of TopkState, the sketches, the ring
  *
- * Finding it. A function call keeps the contexts that it made in fn_extra, one for each aggregate context
- *that it has met (grouping sets have several). Either side may go first: the aggregate context is reset
- *between sorted groups, while some callers put the FmgrInfo on their stack, with fn_mcxt no longer than a
- *row. So the two are linked both ways, and a reset callback on each side unlinks it from the other.
+ * States are handed out from blocks, as many small ones would lose half their room to palloc. The
+ * context's own blocks are small, so that only small pieces wait in its free lists and all others go
+ * back to malloc at once: sketches grow by moving, and groups grow together, so that what each left
+ * behind would come to as much as they hold.
  *
- * Ring. Once an aggregation has more states than the cache holds, an update mostly waits for memory. Updates
- *then go through a ring of the last few rows' keys, shared by all states: a row's sketch is prefetched when
- *the row comes in, the entries of its key some rows later, and it is updated some rows after that. Rows keep
- *their order. Every reader of a state settles the ring first, in TopkStateSketch.
+ * Finding it. A function call keeps the contexts that it made in fn_extra, one for each aggregate
+ * context that it has met (grouping sets have several). Either side may go first: the aggregate
+ * context is reset between sorted groups, while some callers put the FmgrInfo on their stack, with
+ * an fn_mcxt that lives no longer than a row. So the two are linked both ways, and a reset callback
+ * on each side unlinks it from the other.
  *
- * Reading. The flat form of a state is its partial form: everything it knows, as another process shall go on
- * with it. Whatever finishes a state (topk_final) encodes a trimmed copy. Neither changes the state.
+ * Ring. Once an aggregation has more states than the cache holds, an update mostly waits for memory.
+ * Updates then go through a ring of the last few rows' keys, shared by all states: a row's sketch is
+ * prefetched when the row comes in, the place of its key some rows later, and it is updated some
+ * rows after that. Rows keep their order. Every reader of a state settles the ring first, in
+ * TopkStateSketch.
+ *
+ * Reading. The flat form of a state is its partial form: everything it knows, as another process
+ * shall go on with it. Whatever finishes a state (topk_final) encodes a trimmed copy. Neither
+ * changes the state.
  */
 #include "topk_expanded.h"
 
 #include "utils/memutils.h"
 
 #define STATES_PER_BLOCK 32
-#define STATES_BLOCK_BYTES 8256
-#define RING_MIN_STATES 64 /* fewer states stay in the cache */
-#define RING_SIZE 64       /* a power of two */
+#define STATES_CONTEXT_BLOCK 8256 /* pieces up to 1024 bytes come from blocks of the context */
+#define RING_MIN_STATES 64        /* fewer states stay in the cache */
+#define RING_SIZE 64              /* a power of two */
 #define RING_MASK (RING_SIZE - 1)
 #define RING_ENTRY_LAG 8   /* rows from prefetching the sketch to prefetching the key's entries */
 #define RING_UPDATE_LAG 16 /* rows from prefetching the sketch to updating it */
@@ -88,8 +95,7 @@ static void StateFlatten(ExpandedObjectHeader *header, void *result, Size alloca
 
 static const ExpandedObjectMethods state_methods = {StateFlatSize, StateFlatten};
 
-/* ---- the ring -------------------------------------------------------------------------------------------
- */
+/* ---- the ring -------------------------------------------------------------------------------- */
 
 static inline void
 RingApply(TopkRing *ring)
@@ -125,8 +131,7 @@ RingAdd(TopkRing *ring, TkSketch *sketch, TopkKey key, uint64 weight)
 		RingApply(ring);
 }
 
-/* ---- what the states of an aggregation share -------------------------------------------------------------
- */
+/* ---- what the states of an aggregation share ------------------------------------------------- */
 
 /* The aggregate context goes, and `arg` with it: whoever finds us must forget us. */
 static void
@@ -172,7 +177,7 @@ static TopkShared *
 CreateShared(SharedList *list, MemoryContext aggregate)
 {
 	MemoryContext context =
-		AllocSetContextCreate(aggregate, "topk states", 0, STATES_BLOCK_BYTES, STATES_BLOCK_BYTES);
+		AllocSetContextCreate(aggregate, "topk states", 0, STATES_CONTEXT_BLOCK, STATES_CONTEXT_BLOCK);
 	TopkShared *shared = MemoryContextAllocZero(context, sizeof(TopkShared));
 
 	shared->context = context;
@@ -207,8 +212,7 @@ GetShared(FunctionCallInfo fcinfo)
 	return CreateShared(list, aggregate);
 }
 
-/* ---- states ---------------------------------------------------------------------------------------------
- */
+/* ---- states ---------------------------------------------------------------------------------- */
 
 static TopkState *
 AllocState(TopkShared *shared)
@@ -279,8 +283,7 @@ TopkStateDefer(TopkState *state, TopkKey key, uint64 weight)
 		TopkCheck(tk_sketch_update(TopkStateSketch(state), key.data, key.len, weight));
 }
 
-/* ---- expanded object methods ----------------------------------------------------------------------------
- */
+/* ---- expanded object methods ----------------------------------------------------------------- */
 
 static void
 DropFlat(TopkShared *shared)
@@ -298,8 +301,8 @@ SameSummary(const TkSummary *a, const TkSummary *b)
 }
 
 /*
- * The flat form of a state, in the shared memory. Making a tuple asks for the size twice and then for the
- * bytes, so it is kept until the bytes have been taken, or the state has changed.
+ * The flat form of a state, in the shared memory. Making a tuple asks for the size twice and then for
+ * the bytes, so it is kept until the bytes have been taken, or the state has changed.
  */
 static struct varlena *
 StateFlat(TopkState *state)

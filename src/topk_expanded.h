@@ -12,8 +12,7 @@
 #include "topk_item.h"
 #include "topk_value.h"
 
-/* Private to topk_expanded.c: what all states of one aggregation share, and the updates that they keep back.
- */
+/* Private to topk_expanded.c: what the states of an aggregation share, and updates kept back. */
 typedef struct TopkShared TopkShared;
 typedef struct TopkRing TopkRing;
 
@@ -39,15 +38,17 @@ extern TopkState *TopkStateDecode(FunctionCallInfo fcinfo, Datum value);
 extern TkSketch *TopkStateSketch(TopkState *state);
 extern void TopkStateDefer(TopkState *state, TopkKey key, uint64 weight);
 
-/* The state that a Datum points to, or NULL if it is a flat value. No other expanded objects of this type
- * exist. */
+/*
+ * The state that a Datum points to, or NULL if it is a flat value; for_update: also if its owner has given it
+ * away for reading only. No other expanded objects of this type exist.
+ */
 static inline TopkState *
-TopkStateFromDatum(Datum value)
+TopkStateFromDatum(Datum value, bool for_update)
 {
 	const char *pointer = DatumGetPointer(value);
 	varatt_expanded expanded;
 
-	if (!VARATT_IS_EXTERNAL_EXPANDED(pointer))
+	if (for_update ? !VARATT_IS_EXTERNAL_EXPANDED_RW(pointer) : !VARATT_IS_EXTERNAL_EXPANDED(pointer))
 		return NULL;
 	memcpy(&expanded, VARDATA_EXTERNAL(pointer), sizeof(expanded));
 	return (TopkState *) expanded.eohptr;

@@ -3,8 +3,8 @@
  *		The forms in which a value of type topk comes and goes: text, binary, bytea.
  *
  * Binary (and bytea) is the stored form itself. Text is the same bytes in hexadecimal after "\x", as bytea
- *has it, so it loses nothing: partial aggregates of distributed plans travel in it. All that comes in is
- *checked in full here, by decoding it once, and is trusted to be a sketch from then on.
+ * has it, so it loses nothing: partial aggregates of distributed plans travel in it. All that comes in is
+ * checked in full here, by decoding it once, and is trusted to be a sketch from then on.
  */
 #include "compat.h"
 

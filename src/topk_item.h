@@ -2,8 +2,8 @@
  * topk_item.h
  *		Items as SQL has them, and as the keys of a sketch.
  *
- * The keys of text items are UTF-8 whatever the database's encoding, so that a stored sketch means the same
- *in every database. In a UTF-8 database nothing is converted or copied: a key points into the Datum.
+ * The keys of text items are UTF-8 whatever the database's encoding, so that a stored sketch means the
+ * same in every database. In a UTF-8 database nothing is converted or copied: a key points into the Datum.
  */
 #ifndef TOPK_ITEM_H
 #define TOPK_ITEM_H
@@ -56,8 +56,7 @@ TopkKeyFromText(Datum item)
 	return likely(TopkDatabaseIsUtf8()) ? key : TopkKeyConvert(key);
 }
 
-/* The key of an item, not NULL in SQL's sense; it may point into `room`. `kind` is a constant in every
- * caller. */
+/* The key of an item that is not NULL; it may point into `room`. `kind` is a constant in all callers. */
 static inline TopkKey
 TopkKeyFromDatum(TkKind kind, Datum item, TopkKeyRoom room)
 {

@@ -46,8 +46,7 @@ FillRow(Datum *values, size_t index, const TkItem *item, Datum key)
 	values[5] = BoolGetDatum(item->guaranteed);
 }
 
-/* ---- topk_items -----------------------------------------------------------------------------------------
- */
+/* ---- topk_items ------------------------------------------------------------------------------ */
 
 /* How many items a caller asks for: as many as the sketch was made for, unless he says. */
 static size_t
@@ -110,8 +109,7 @@ topk_items_uuid(PG_FUNCTION_ARGS)
 	return ListItems(fcinfo, TK_KIND_UUID);
 }
 
-/* ---- heavy hitters --------------------------------------------------------------------------------------
- */
+/* ---- heavy hitters --------------------------------------------------------------------------- */
 
 /* The weight that an item must exceed to be heavy. */
 static double

@@ -3,7 +3,7 @@
  *		Functions that make a new sketch of given ones: topk_add and topk || topk.
  *
  * Values do not change; each function decodes its argument, works on the copy and encodes that. For many
- *items or sketches the aggregates do the same without a round trip for each.
+ * items or sketches the aggregates do the same without a round trip for each.
  */
 #include "compat.h"
 

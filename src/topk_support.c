@@ -3,8 +3,7 @@
  *		Planner support: how many rows a set-returning function on a sketch yields.
  *
  * topk_items(sketch, n) yields n rows at most; topk_heavy_hitters(sketch, share) less than 1 / share, as more
- * items cannot each have that share. Without a constant to go by, the ROWS of the function's declaration
- *stand.
+ * items cannot each have that share. Without a constant to go by, the declared ROWS stand.
  */
 #include "compat.h"
 

@@ -98,8 +98,7 @@ TopkCheckKinds(TkKind left, TkKind right)
 				errhint("Convert the items to one type before they are counted."));
 }
 
-/* What a sketch for the top k keeps if nobody says: room for as many entries again that nearly made it,
- * twice. */
+/* What a sketch for the top k keeps if nobody says: for each place two more that nearly made it. */
 uint32
 TopkDefaultCapacity(uint32 k)
 {

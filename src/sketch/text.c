@@ -3,6 +3,7 @@
  *		Is it UTF-8? Text keys that come from outside are checked before anything else believes them.
  */
 #include "internal.h"
+#include "wire.h"
 
 #define ONES UINT64_C(0x0101010101010101)
 #define HIGHS UINT64_C(0x8080808080808080)

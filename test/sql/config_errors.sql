@@ -1,6 +1,8 @@
 -- Configuration by SQL: what is refused, and with which error.  (The launcher is off here: nothing runs.)
 \set VERBOSITY terse
+SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS topk;
+RESET client_min_messages;
 
 -- servers and user mappings
 CREATE SERVER bad FOREIGN DATA WRAPPER topk_kafka OPTIONS (brokers 'x:1');

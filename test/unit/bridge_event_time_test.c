@@ -2,7 +2,9 @@
  * bridge_event_time_test.c - timestamps: a table of texts, a comparison with the C library's calendar,
  * epochs.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
