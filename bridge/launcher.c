@@ -23,6 +23,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
+#include "storage/procarray.h"
 #include "storage/shmem.h"
 #include "storage/spin.h"
 #include "utils/guc.h"
@@ -56,6 +57,7 @@ typedef struct Managed
 
 PGDLLEXPORT void topk_launcher_main(Datum arg);
 PG_FUNCTION_INFO_V1(topk_wake);
+PG_FUNCTION_INFO_V1(topk_process_runs);
 
 static LauncherShared *shared = NULL;
 static shmem_startup_hook_type next_startup_hook = NULL;
@@ -154,6 +156,15 @@ topk_wake(PG_FUNCTION_ARGS)
 	}
 	call_at_commit = true;
 	PG_RETURN_BOOL(true);
+}
+
+/* topk.process_runs(pid): is it a process of this database?  pg_stat_activity does not tell everyone. */
+Datum
+topk_process_runs(PG_FUNCTION_ARGS)
+{
+	PGPROC *process = BackendPidGetProc(PG_GETARG_INT32(0));
+
+	PG_RETURN_BOOL(process != NULL && process->databaseId == MyDatabaseId);
 }
 
 /* ---------------------------------------------------------------- managers */

@@ -29,6 +29,10 @@ CREATE FUNCTION topk.path_error(path text) RETURNS text
 CREATE FUNCTION topk.wake() RETURNS boolean
     AS '$libdir/topk_bridge', 'topk_wake' LANGUAGE C VOLATILE;
 
+-- whether a process of this database has this id
+CREATE FUNCTION topk.process_runs(pid integer) RETURNS boolean
+    AS '$libdir/topk_bridge', 'topk_process_runs' LANGUAGE C VOLATILE STRICT;
+
 -- an interval in microseconds
 CREATE FUNCTION topk.us(value interval) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
     $$ SELECT (extract(epoch FROM value) * 1000000)::bigint $$;

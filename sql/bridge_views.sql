@@ -64,10 +64,9 @@ COMMENT ON VIEW topk.top_items_global IS 'the top items since a source began, by
 
 CREATE VIEW topk.stat_worker WITH (security_invoker = true) AS
 SELECT s.name AS source, w.worker, w.pid,
-       CASE WHEN a.pid IS NULL THEN 'stopped' ELSE w.state END AS state,
+       CASE WHEN topk.process_runs(w.pid) THEN w.state ELSE 'stopped' END AS state,
        w.config_version, w.started_at, w.last_flush_at, w.last_flush_ms, w.panes, w.memory_bytes, w.last_error, w.last_error_at
-FROM topk.worker w JOIN topk.source s USING (source_id)
-LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = w.pid AND a.backend_type = 'topk worker';
+FROM topk.worker w JOIN topk.source s USING (source_id);
 COMMENT ON VIEW topk.stat_worker IS 'each worker, as of its last flush or error';
 
 CREATE VIEW topk.stat_watermark WITH (security_invoker = true) AS
@@ -111,9 +110,8 @@ COMMENT ON VIEW topk.stat_source IS 'each source: state, lag in messages, counts
 
 CREATE VIEW topk.stat_sink WITH (security_invoker = true) AS
 SELECT k.name AS sink, s.name AS source,
-       CASE WHEN NOT k.enabled THEN 'paused' WHEN a.pid IS NULL THEN 'not running' ELSE p.state END AS state,
+       CASE WHEN NOT k.enabled THEN 'paused' WHEN topk.process_runs(p.pid) THEN p.state ELSE 'not running' END AS state,
        p.pid, p.last_publish_at, p.keys_published, p.last_error, p.last_error_at
 FROM topk.sink k JOIN topk.source s USING (source_id)
-LEFT JOIN topk.publisher p USING (sink_id)
-LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = p.pid AND a.backend_type = 'topk publisher';
+LEFT JOIN topk.publisher p USING (sink_id);
 COMMENT ON VIEW topk.stat_sink IS 'each sink: state, what was published and the last error';

@@ -100,7 +100,7 @@ CREATE FUNCTION topk_combine(topk, topk) RETURNS topk
 CREATE AGGREGATE topk_merge(topk) (
     SFUNC = topk_combine,
     STYPE = topk,
-    SSPACE = 16384,
+    SSPACE = 32768,
     FINALFUNC = topk_final,
     COMBINEFUNC = topk_combine,
     PARALLEL = SAFE
