@@ -39,7 +39,7 @@ test: bootstrap-test
 	@$(MAKE) --no-print-directory test-all
 test-all: all tools
 	@$(SUDO) $(MAKE) --no-print-directory install PG_CONFIG=$(PG_CONFIG)
-	@$(MAKE) --no-print-directory check oracle-test tap
+	@$(MAKE) --no-print-directory check oracle-test fuzz tap
 	@echo "make test: all passed"
 
 # Who may include whom (docs/ARCHITECTURE.md).
@@ -77,6 +77,34 @@ unit: $(UNIT_TESTS)
 	prove --exec '' $(UNIT_TESTS)
 
 REGRESS ?= $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
+
+# libFuzzer targets, each for FUZZ_SECONDS, or for FUZZ_RUNS executions; what they find is kept in build/fuzz.
+FUZZ_SECONDS ?= 60
+FUZZ_RUNS ?= -1
+FUZZERS = $(patsubst test/fuzz/%_fuzz.c,%,$(wildcard test/fuzz/*_fuzz.c)) $(patsubst test/fuzz/%_fuzz.cc,%,$(wildcard test/fuzz/*_fuzz.cc))
+FUZZ_SAN = -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FUZZ_OBJS = $(patsubst build/san/%,build/fuzz/%,$(filter-out %/redis_client.o,$(SAN_OBJS)))
+
+build/fuzz/%.o: %.c $(wildcard src/sketch/*.h bridge/*.h test/fuzz/*.h)
+	@mkdir -p $(@D)
+	@echo "  CLANG $@"
+	$(Q)clang $(FUZZ_SAN) $(TEST_CFLAGS) -Isrc/sketch -Ibridge -c $< -o $@
+build/fuzz/%.o: %.cc $(wildcard src/sketch/*.h bridge/*.h)
+	@mkdir -p $(@D)
+	@echo "  CLANG $@"
+	$(Q)clang++ $(FUZZ_SAN) -std=c++17 -Wall -Wextra -Isrc/sketch -Ibridge -c $< -o $@
+build/fuzz/%: build/fuzz/test/fuzz/%_fuzz.o $(FUZZ_OBJS)
+	@echo "  LD   $@"
+	$(Q)clang++ -fsanitize=fuzzer,address,undefined -o $@ $^ -lsimdjson -lm
+
+fuzz: $(addprefix fuzz-,$(FUZZERS))
+fuzz-%: build/fuzz/%
+	@mkdir -p build/fuzz/found/$*
+	@echo "==> fuzzing $* for at most $(FUZZ_SECONDS) s"
+	@cd build/fuzz && { ./$* -max_total_time=$(FUZZ_SECONDS) -runs=$(FUZZ_RUNS) -max_len=4096 -print_final_stats=1 found/$* \
+	  $(wildcard $(CURDIR)/test/fuzz/corpus/$*) > $*.log 2>&1 || { tail -40 $*.log; exit 1; }; }
+	@grep -E 'number_of_executed_units|average_exec' build/fuzz/$*.log
+.PHONY: fuzz
 
 # SQL behaviour, in a throw-away cluster that preloads the bridge.  Needs the extension installed.
 regress:

@@ -45,7 +45,7 @@ sub start
     $self->_init;
     $self->_launch;
     $self->_run('-d', 'postgres', '-c', 'CREATE DATABASE ' . DATABASE,
-        '-c', 'CREATE ROLE demo LOGIN IN ROLE pg_read_all_data, pg_read_all_stats');
+        '-c', 'CREATE ROLE demo LOGIN IN ROLE pg_read_all_data');
     return $self;
 }
 

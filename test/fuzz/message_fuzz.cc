@@ -1,5 +1,5 @@
 /*
- * decode_fuzz.cc - libFuzzer target: any bytes as a path and as a message, through decode and extract.
+ * message_fuzz.cc - libFuzzer target: any bytes as a path and as a message, through decode and extract.
  *
  * Input: the first byte's lower half tells how many of the next bytes are the text of a path (it becomes the
  * item's), the rest is the message.  The corpus' first bytes are therefore best 0x00 or '0' (no path of its
