@@ -16,59 +16,24 @@
  */
 #include "postgres.h"
 
-#include "executor/instrument.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "portability/instr_time.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "consumer.h"
-#include "host.h"
-#include "intake.h"
 #include "sketch_memory.h"
-#include "store.h"
+#include "worker.h"
 
 #define READ_BATCH 2048
 #define METADATA_TIMEOUT_MS 5000
-#define LOG_END_TIMEOUT_MS 500
-#define LOG_END_INTERVAL (5 * TK_US_PER_SECOND) /* between checks that a silent partition is really at its end */
 #define PARTITIONS_INTERVAL (60 * TK_US_PER_SECOND)
-#define HEARTBEAT (10 * TK_US_PER_SECOND)
-#define MAX_LETTER_BYTES (16 * 1024 * 1024) /* flush early rather than hold more dead letters */
-
-typedef enum Verdict
-{
-	GO_ON,
-	EXIT,	   /* not wanted any more */
-	AGAIN,	   /* fenced: at once */
-	TRY_LATER  /* after a pause */
-} Verdict;
-
-typedef struct Worker
-{
-	HostArgs args;
-	MemoryContext context; /* of the session */
-	SourceConfig *config;
-	Consumer *consumer;
-	StoreSession session;
-	Intake *intake;
-	WaitEventSet *events;
-	int topic_partitions;
-	int64 next_flush;
-	int64 last_flush;
-	int64 next_log_end_check;
-	int64 next_partitions_check;
-	int64 watermark; /* of this worker; never goes back within a session */
-	HostError error; /* why the last session ended */
-} Worker;
 
 /* ---------------------------------------------------------------- what people see */
 
-static void
-note_state(Worker *worker, const char *state, const HostError *error)
+void
+worker_note_state(Worker *worker, const char *state, const HostError *error)
 {
 	StoreState note = {worker->args.id, worker->args.number, state, worker->config ? worker->config->version : 0, error};
 
@@ -82,8 +47,8 @@ log_level(int syslog_level)
 }
 
 /* Passes on what librdkafka's threads had to say. */
-static void
-report_logs(Worker *worker)
+void
+worker_report_logs(Worker *worker)
 {
 	char line[512];
 	int level;
@@ -235,7 +200,7 @@ close_session(Worker *worker)
 		FreeWaitEventSet(worker->events);
 	if (worker->consumer != NULL)
 	{
-		report_logs(worker);
+		worker_report_logs(worker);
 		consumer_close(worker->consumer);
 	}
 	if (worker->intake != NULL)
@@ -246,260 +211,6 @@ close_session(Worker *worker)
 	worker->intake = NULL;
 	worker->events = NULL;
 	memset(&worker->session, 0, sizeof(StoreSession));
-}
-
-/* ---------------------------------------------------------------- flush */
-
-/* Gives ids to new families, each in a transaction of its own, so that a flush never waits for another's. */
-static bool
-intern_families(Worker *worker, HostError *error)
-{
-	StoreSession *session = &worker->session;
-	TkFamily *family;
-
-	while ((family = tk_pane_next_new_family(session->panes)) != NULL)
-	{
-		StoreFamily intern = {.session = session, .family = family};
-
-		intern.across_ids = MemoryContextAllocZero(worker->context, sizeof(int64) * Max(family->n_dimensions, 1));
-		if (!host_try(store_intern_family, &intern, error))
-			return false;
-		family->all->list_id = intern.all_id;
-		for (int i = 0; i < family->n_dimensions; i++)
-		{
-			if (intern.across_ids[i] == 0)
-				continue;
-			if (tk_family_unshare(session->panes, family, i) != TK_OK)
-			{
-				host_error(error, ERRCODE_OUT_OF_MEMORY, "out of memory for a list");
-				return false;
-			}
-			family->across[i]->list_id = intern.across_ids[i];
-		}
-		family->interned = true;
-		pfree(intern.across_ids);
-	}
-	return true;
-}
-
-#define LISTS_PER_STEP 1000
-
-static bool
-intern_lists(Worker *worker, HostError *error)
-{
-	TkList *list;
-
-	while ((list = tk_pane_next_new_list(worker->session.panes)) != NULL)
-	{
-		int64 ids[LISTS_PER_STEP];
-		StoreLists lists = {.session = &worker->session, .first = list, .ids = ids};
-
-		for (TkList *next = list; next != NULL && lists.n < LISTS_PER_STEP; next = next->next_new)
-			lists.n++;
-		if (!host_try(store_intern_lists, &lists, error))
-			return false;
-		for (int i = 0; i < lists.n; i++)
-		{
-			TkList *next = list->next_new;
-
-			list->list_id = ids[i];
-			list = next;
-		}
-	}
-	return true;
-}
-
-static void
-commit_to_kafka(Worker *worker)
-{
-	StoreSession *session = &worker->session;
-	int32 partitions[64];
-	int64 offsets[64];
-	int n = 0;
-
-	for (int i = 0; i < session->n_partitions; i++)
-	{
-		StorePartition *p = &session->partitions[i];
-
-		if (p->next_offset != p->stored_offset)
-		{
-			partitions[n] = p->partition;
-			offsets[n++] = p->next_offset;
-		}
-		if (n == lengthof(partitions) || (n > 0 && i == session->n_partitions - 1))
-		{
-			consumer_commit(worker->consumer, partitions, offsets, n);
-			n = 0;
-		}
-	}
-}
-
-/* The transaction has committed. */
-static void
-flushed(Worker *worker)
-{
-	StoreSession *session = &worker->session;
-
-	commit_to_kafka(worker);
-	for (int i = 0; i < session->n_partitions; i++)
-	{
-		session->partitions[i].stored_offset = session->partitions[i].next_offset;
-		session->partitions[i].changed = false;
-		memset(&session->partitions[i].counts, 0, sizeof(StoreCounts));
-	}
-	tk_pane_flushed(session->panes);
-	intake_flushed(worker->intake);
-	session->flushes++;
-	worker->last_flush = host_now();
-}
-
-static bool
-try_flush(Worker *worker, HostError *error)
-{
-	instr_time start;
-	instr_time took;
-
-	INSTR_TIME_SET_CURRENT(start);
-	if (!intern_families(worker, error) || !intern_lists(worker, error) ||
-		!host_try(store_flush, &worker->session, error))
-		return false;
-	INSTR_TIME_SET_CURRENT(took);
-	INSTR_TIME_SUBTRACT(took, start);
-	worker->session.last_flush_ms = INSTR_TIME_GET_MILLISEC(took);
-	flushed(worker);
-	return true;
-}
-
-/* Flushes, again and again if need be.  GO_ON once it has committed. */
-static Verdict
-flush(Worker *worker)
-{
-	int failures = 0;
-	HostError error;
-
-	while (!try_flush(worker, &error))
-	{
-		if (error.sqlstate == STORE_FENCED)
-		{
-			ereport(LOG, errmsg("topk worker starts anew: %s", error.message));
-			return AGAIN;
-		}
-		if (host_should_stop())
-			return EXIT;
-		failures++;
-		ereport(WARNING, errcode(error.sqlstate), errmsg("topk could not flush, and will try again: %s", error.message));
-		note_state(worker, "retrying", &error);
-		host_wait(host_backoff(failures, 10000));
-	}
-	return GO_ON;
-}
-
-static bool
-any_partition_changed(const Worker *worker)
-{
-	for (int i = 0; i < worker->session.n_partitions; i++)
-		if (worker->session.partitions[i].changed)
-			return true;
-	return false;
-}
-
-static TkPartitionClock *
-copy_clocks(const Worker *worker)
-{
-	int n = worker->session.n_partitions;
-	TkPartitionClock *clocks = palloc(sizeof(TkPartitionClock) * Max(n, 1));
-
-	for (int i = 0; i < n; i++)
-		clocks[i] = worker->session.partitions[i].clock;
-	return clocks;
-}
-
-/* Seals what the worker's watermark has passed; everything, if memory is short. */
-static int
-seal(Worker *worker, bool everything, int64 now)
-{
-	TkPartitionClock *clocks = copy_clocks(worker);
-	int64 watermark =
-		tk_watermark_of(clocks, worker->session.n_partitions, &worker->config->extract.time, now);
-
-	pfree(clocks);
-	worker->watermark = Max(worker->watermark, watermark);
-	if (everything)
-		return tk_pane_seal_all(worker->session.panes);
-	return worker->watermark == TK_NO_TIME ? 0 : tk_pane_seal(worker->session.panes, worker->watermark);
-}
-
-/* Looks again whether silent partitions are at the end of their logs: only a broker that answers can say so. */
-static void
-check_log_ends(Worker *worker, int64 now)
-{
-	const TkTimeRules *rules = &worker->config->extract.time;
-
-	if (now < worker->next_log_end_check)
-		return;
-	worker->next_log_end_check = now + Min(LOG_END_INTERVAL, Max(rules->idle_timeout / 3, TK_US_PER_SECOND));
-	for (int i = 0; i < worker->session.n_partitions; i++)
-	{
-		StorePartition *p = &worker->session.partitions[i];
-		bool was_idle = p->clock.idle;
-		ConsumerError error;
-		int64 low;
-		int64 high;
-		bool reached;
-
-		if (p->next_offset != p->stored_offset)
-			continue; /* it is being read: an end will be told */
-		reached = consumer_log_range(worker->consumer, p->partition, LOG_END_TIMEOUT_MS, &low, &high, &error);
-		tk_clock_set_at_end(&p->clock, rules, reached && high <= p->next_offset, now);
-		if (reached && high != p->log_end)
-		{
-			p->log_end = high;
-			p->changed = true;
-		}
-		p->changed |= p->clock.idle != was_idle;
-		host_check_interrupts();
-	}
-}
-
-static bool
-short_of_memory(const Worker *worker)
-{
-	return tk_pane_set_bytes(worker->session.panes) / 1024 > (size_t) host_setting("topk.pane_memory");
-}
-
-/* The best end of the log that is known without asking. */
-static void
-note_log_ends(Worker *worker)
-{
-	for (int i = 0; i < worker->session.n_partitions; i++)
-	{
-		StorePartition *p = &worker->session.partitions[i];
-
-		p->log_end = Max(p->log_end, consumer_known_end(worker->consumer, p->partition));
-	}
-}
-
-/* A flush, if it is time for one and there is something to say. */
-static Verdict
-flush_if_due(Worker *worker, int64 now)
-{
-	bool squeezed = short_of_memory(worker);
-	int sealed;
-	Verdict verdict;
-
-	if (now < worker->next_flush && !squeezed && worker->intake->letter_bytes < MAX_LETTER_BYTES)
-		return GO_ON;
-	worker->next_flush = now + worker->config->flush_interval;
-	report_logs(worker);
-	check_log_ends(worker, now);
-	note_log_ends(worker);
-	sealed = seal(worker, squeezed, now);
-	if (sealed == 0 && !any_partition_changed(worker) && now - worker->last_flush < HEARTBEAT)
-		return GO_ON;
-	verdict = flush(worker);
-	if (verdict == GO_ON && squeezed && short_of_memory(worker))
-		return AGAIN; /* the lists alone fill it: only a new session forgets them */
-	return verdict;
 }
 
 /* ---------------------------------------------------------------- reading */
@@ -588,19 +299,19 @@ run_session(Worker *worker)
 		host_check_interrupts();
 		if (host_should_stop())
 		{
-			(void) flush(worker);
+			(void) worker_flush(worker);
 			return EXIT;
 		}
 		now = host_now();
 		verdict = read_batch(worker, now, &n);
 		if (verdict == GO_ON)
-			verdict = flush_if_due(worker, now);
+			verdict = worker_flush_if_due(worker, now);
 		if (verdict != GO_ON)
 			return verdict;
 		if (n == 0)
 		{
 			if (partitions_changed(worker, now))
-				return flush(worker) == EXIT ? EXIT : AGAIN;
+				return worker_flush(worker) == EXIT ? EXIT : AGAIN;
 			wait_for_work(worker, now);
 		}
 	}
@@ -624,7 +335,7 @@ pause_after_failure(Worker *worker, int failures)
 {
 	ereport(failures == 1 ? WARNING : LOG, errcode(worker->error.sqlstate),
 			errmsg("topk worker will try again: %s", worker->error.message));
-	note_state(worker, "retrying", &worker->error);
+	worker_note_state(worker, "retrying", &worker->error);
 	host_wait(host_backoff(failures, 10000));
 }
 
@@ -640,7 +351,7 @@ topk_worker_main(Datum arg)
 	before_shmem_exit(close_at_exit, PointerGetDatum(worker));
 	if (!host_lock('w', worker->args.id, worker->args.number))
 		proc_exit(0);
-	note_state(worker, "starting", NULL);
+	worker_note_state(worker, "starting", NULL);
 	while (verdict != EXIT && !host_should_stop())
 	{
 		verdict = open_session(worker);
@@ -654,6 +365,6 @@ topk_worker_main(Datum arg)
 			pause_after_failure(worker, ++failures);
 		host_check_interrupts();
 	}
-	note_state(worker, "stopped", NULL);
+	worker_note_state(worker, "stopped", NULL);
 	proc_exit(0);
 }

@@ -1,0 +1,57 @@
+/*
+ * worker.h - what the files of the worker process share.
+ */
+#ifndef TK_WORKER_H
+#define TK_WORKER_H
+
+#include "postgres.h"
+
+#include "storage/latch.h"
+
+#include "consumer.h"
+#include "host.h"
+#include "intake.h"
+#include "store.h"
+
+/* How long a question to a broker may hold up reading. */
+#define LOG_END_TIMEOUT_MS 500
+
+typedef enum Verdict
+{
+	GO_ON,
+	EXIT,	   /* not wanted any more */
+	AGAIN,	   /* fenced: at once */
+	TRY_LATER  /* after a pause */
+} Verdict;
+
+typedef struct Worker
+{
+	HostArgs args;
+	MemoryContext context; /* of the session */
+	SourceConfig *config;
+	Consumer *consumer;
+	StoreSession session;
+	Intake *intake;
+	WaitEventSet *events;
+	int topic_partitions;
+	int64 next_flush;
+	int64 last_flush;
+	int64 next_log_end_check;
+	int64 next_partitions_check;
+	int64 watermark; /* of this worker; never goes back within a session */
+	HostError error; /* why the last session ended */
+} Worker;
+
+/* worker.c */
+extern void worker_note_state(Worker *worker, const char *state, const HostError *error);
+extern void worker_report_logs(Worker *worker);
+
+/* worker_flush.c */
+
+/* Flushes, again and again if need be.  GO_ON once it has committed. */
+extern Verdict worker_flush(Worker *worker);
+
+/* Seals, looks at the ends of the logs, and flushes, if it is time for that and there is something to say. */
+extern Verdict worker_flush_if_due(Worker *worker, int64 now);
+
+#endif
