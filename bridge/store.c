@@ -70,6 +70,15 @@ take_partition(StorePartition *partition, uint64 row)
 }
 
 void
+store_forget_idle(int32 source_id, int worker)
+{
+	static SpiStatement statement = {"SELECT topk.forget_idle($1, $2)", 2, {INT4OID, INT4OID}, NULL};
+	Datum values[] = {Int32GetDatum(source_id), Int32GetDatum(worker)};
+
+	spi_run(&statement, values, NULL);
+}
+
+void
 store_claim(void *arg)
 {
 	static SpiStatement claim = {

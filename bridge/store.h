@@ -70,6 +70,9 @@ typedef struct StoreSession
 	double last_flush_ms;
 } StoreSession;
 
+/* Inside a step: what was idle is so no longer, until a broker has confirmed it again. */
+extern void store_forget_idle(int32 source_id, int worker);
+
 /* arg: StoreSession.  Takes its partitions, filling in epoch, offsets and clocks, and draws the run number. */
 extern void store_claim(void *arg);
 

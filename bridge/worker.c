@@ -23,6 +23,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "../src/compat.h"
 #include "sketch_memory.h"
 #include "worker.h"
 
@@ -74,8 +75,10 @@ load_config(void *arg)
 	Worker *worker = arg;
 
 	worker->config = NULL;
-	if (host_extension_exists())
-		worker->config = config_load(worker->args.id, worker->context);
+	if (!host_extension_exists())
+		return;
+	worker->config = config_load(worker->args.id, worker->context);
+	store_forget_idle(worker->args.id, worker->args.number);
 }
 
 static Verdict
@@ -166,7 +169,7 @@ assign(Worker *worker)
 	}
 	if (n > 0 && !consumer_assign(worker->consumer, partitions, offsets, n, &error))
 		return fail_consumer(worker, &error);
-	worker->events = CreateWaitEventSet(worker->context, 3);
+	worker->events = TOPK_CREATE_WAIT_EVENT_SET(worker->context, 3);
 	AddWaitEventToSet(worker->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(worker->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(worker->events, WL_SOCKET_READABLE, consumer_fd(worker->consumer), NULL, NULL);

@@ -89,17 +89,27 @@ END
 $$;
 
 -- The event time up to which a source is believed complete, from what its workers have committed.  When all
--- partitions are idle it goes on at the pace of the wall clock.  NULL: unknown, or a partition holds it.
-CREATE FUNCTION topk.source_watermark(src integer) RETURNS timestamptz LANGUAGE sql STABLE AS $$
+-- partitions are idle it goes on at the pace of the wall clock.  A partition is idle only while its worker runs:
+-- one that nobody reads holds the watermark.  NULL: unknown.
+CREATE FUNCTION topk.source_watermark(src integer) RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
     SELECT greatest(st.watermark, (
         SELECT CASE
-            WHEN count(*) FILTER (WHERE NOT p.idle) = 0
+            WHEN bool_and(p.idle)
                 THEN max(p.max_event_time) + (clock_timestamp() - max(p.at_end_since)) - s.out_of_orderness
             WHEN count(*) FILTER (WHERE NOT p.idle AND p.watermark IS NULL) = 0
                 THEN min(p.watermark) FILTER (WHERE NOT p.idle)
             END
-        FROM topk.partition p WHERE p.source_id = src))
+        FROM (SELECT p.watermark, p.max_event_time, p.at_end_since, p.idle AND coalesce(topk.process_runs(w.pid), false) AS idle
+              FROM topk.partition p
+              LEFT JOIN topk.worker w ON w.source_id = p.source_id AND w.worker = p.partition % s.workers
+              WHERE p.source_id = src) p))
     FROM topk.source s JOIN topk.closer st USING (source_id) WHERE s.source_id = src
+$$;
+
+-- A worker that has not reached its brokers yet does not know whether its partitions are still at their ends.
+CREATE FUNCTION topk.forget_idle(src integer, worker integer) RETURNS void LANGUAGE sql AS $$
+    UPDATE topk.partition p SET idle = false, at_end_since = NULL
+    FROM topk.source s WHERE p.source_id = src AND s.source_id = src AND p.idle AND p.partition % s.workers = forget_idle.worker
 $$;
 
 -- The width of a leaf of topk.win: 360 windows (6 hours of minutes, 15 days of hours, 360 days of days).
@@ -230,7 +240,7 @@ END
 $$;
 
 -- Whether a close would find something to do; cheap, since it is asked twice a second.
-CREATE FUNCTION topk.close_due(src integer) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+CREATE FUNCTION topk.close_due(src integer) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     reached   timestamptz := topk.source_watermark(src);
     pane_size interval := (SELECT s.pane_size FROM topk.source s WHERE s.source_id = src);

@@ -2,7 +2,8 @@
  * compat.h
  *		What differs between the PostgreSQL versions that topk builds against, and nothing else.
  *
- * Every file of the type includes this header first, and postgres.h by it. Written for 15; a shim gives
+ * Every file of the type includes this header first, and postgres.h by it; files of the bridge do where they
+ * need it. Written for 15; a shim gives
  * older versions the newer spelling, so that the code reads as for the newest.
  */
 #ifndef TOPK_COMPAT_H
@@ -30,6 +31,20 @@
 #define TOPK_FUNCTION(name)                                                                                  \
 	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS);                                                         \
 	PG_FUNCTION_INFO_V1(name)
+
+/* 18 marks functions that do not return in front of the declaration only. */
+#if PG_VERSION_NUM >= 180000
+#define TOPK_NORETURN pg_noreturn
+#else
+#define TOPK_NORETURN __attribute__((noreturn))
+#endif
+
+/* A wait event set for the life of the process: 17 has its owner where before was its memory context. */
+#if PG_VERSION_NUM >= 170000
+#define TOPK_CREATE_WAIT_EVENT_SET(context, n) CreateWaitEventSet(NULL, n)
+#else
+#define TOPK_CREATE_WAIT_EVENT_SET(context, n) CreateWaitEventSet(context, n)
+#endif
 
 /* Soft errors of input functions came with 16; before, an error is an error. */
 #ifndef ereturn

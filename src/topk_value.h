@@ -28,14 +28,14 @@ typedef struct TopkReader
 
 /* topk_value.c: memory and errors */
 extern TkAllocator TopkAllocator(MemoryContext context);
-extern void TopkRaise(TkStatus status) pg_attribute_noreturn() pg_attribute_cold;
+TOPK_NORETURN extern void TopkRaise(TkStatus status) pg_attribute_cold;
 extern void TopkCheckKinds(TkKind left, TkKind right);
 extern int TopkSqlState(TkStatus status, TopkOrigin origin);
 
 /* topk_value.c: parameters */
 extern uint32 TopkDefaultCapacity(uint32 k);
 extern void TopkCheckParameters(int32 k, int32 capacity);
-extern void TopkRaiseNegativeWeight(int64 weight) pg_attribute_noreturn() pg_attribute_cold;
+TOPK_NORETURN extern void TopkRaiseNegativeWeight(int64 weight) pg_attribute_cold;
 
 /* topk_value.c: flat values */
 extern void TopkOpen(TopkReader *reader, Datum value);

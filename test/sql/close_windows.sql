@@ -62,12 +62,16 @@ SELECT rank, item, estimate, total FROM topk.top_items_global;
 -- the views' filter reaches the stored partitions: one leaf of minutes, none of another window
 EXPLAIN (COSTS OFF) SELECT w.sketch FROM topk.win w WHERE window_id = :minute AND window_start = '2025-01-01 10:58+00';
 
--- idle partitions do not hold the watermark; when all are idle the clock drives it
+-- idle partitions do not hold the watermark, as long as their worker runs; when all are idle the clock drives it
 UPDATE topk.partition SET idle = true, at_end_since = now() WHERE partition = 1;
+SELECT topk.source_watermark(:src);
+INSERT INTO topk.worker (source_id, worker, pid, state) VALUES (:src, 0, pg_backend_pid(), 'running');
 SELECT topk.source_watermark(:src);
 UPDATE topk.partition SET idle = true, at_end_since = now() - interval '1 hour' WHERE partition = 0;
 UPDATE topk.partition SET at_end_since = now() - interval '1 hour';
 SELECT topk.source_watermark(:src) BETWEEN '2025-01-01 12:30' AND '2025-01-01 12:35' AS clock;
+SELECT topk.forget_idle(:src, 0);
+SELECT count(*) FROM topk.partition WHERE idle;
 -- an unread partition holds it; but it never goes back
 UPDATE topk.partition SET idle = false, watermark = NULL WHERE partition = 1;
 SELECT topk.source_watermark(:src);

@@ -43,3 +43,19 @@ SELECT max(topk_total(s)) FROM (
 -- grouping sets: several aggregate contexts in one call
 SELECT count(*), sum(topk_total(s)) = 2 * (SELECT sum(weight) FROM event) AS total
     FROM (SELECT g, topk_agg(item, 20, weight) AS s FROM event GROUP BY GROUPING SETS ((g), (g % 3))) t;
+
+-- memory does not grow with rows, nor with items that must be decompressed
+CREATE FUNCTION pg_temp.peak_kilobytes(query text) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    plan jsonb;
+BEGIN
+    EXECUTE 'EXPLAIN (ANALYZE, FORMAT json) ' || query INTO plan;
+    RETURN plan -> 0 -> 'Plan' -> 'Peak Memory Usage';
+END $$;
+CREATE TEMP TABLE compressed AS SELECT repeat('long-', 1000) || i % 10 AS item, 1 AS g FROM generate_series(1, 20000) i;
+SELECT max(pg_column_size(item)) < 1000 AS compressed FROM compressed;
+SET enable_sort = off;
+SELECT pg_temp.peak_kilobytes('SELECT g, topk_agg(item) FROM compressed GROUP BY g') < 256 AS flat;
+SELECT pg_temp.peak_kilobytes('SELECT i % 2, topk_agg(i % 100000) FROM generate_series(1, 200000) i GROUP BY 1') < 1024 AS flat;
+SELECT pg_temp.peak_kilobytes('SELECT g * 0, topk_merge(s) FROM result, generate_series(1, 20) GROUP BY 1') < 1024 AS flat;
+RESET enable_sort;
