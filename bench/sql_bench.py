@@ -5,6 +5,8 @@ A query's time is the CPU time of its statement, user and system, the best of th
 disturbs it less than elapsed time. All queries of a row take turns, so that each ratio compares neighbours in time.
 Parallel plans are measured by elapsed time.
 """
+import os
+import platform
 import re
 import subprocess
 import sys
@@ -115,9 +117,16 @@ def answers():
     print(f"\nA sketch of 10 such items: {size} bytes.", flush=True)
 
 
+def machine():
+    with open("/proc/cpuinfo", encoding="ascii") as file:
+        model = re.search(r"model name\s*: (.*)", file.read())
+    return f"{os.cpu_count()} x {model.group(1) if model else platform.machine()}"
+
+
 def main():
     rows, rounds = int(sys.argv[1]), int(sys.argv[2])
-    print(f"PostgreSQL {psql('SHOW server_version').stdout.strip()}, best of {rounds}.")
+    print("# bench/sql_bench.sh, as it was last run\n")
+    print(f"{machine()}; PostgreSQL {psql('SHOW server_version').stdout.strip()}; best of {rounds}.")
     one_sketch(rows, rounds)
     parallel(rounds)
     groups(rows, min(rounds, 2))

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 #
-# What the type costs in SQL, and how well it answers: the tables of bench/README.md.
+# What the type costs in SQL, and how well it answers. bench/sql_bench.md is what
+# it printed when it was last run.
 #
 #   bench/sql_bench.sh [ROWS]        ROWS of the large streams, 10,000,000 unless said
 #
