@@ -153,6 +153,32 @@ build/mock_broker: demo/mock_broker.c
 	@echo "  CC   $@"
 	$(Q)$(CC) $(TOOL_CFLAGS) -o $@ $< -lrdkafka
 
+build/consume_floor: bench/consume_floor.c
+	@mkdir -p $(@D)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(TOOL_CFLAGS) -o $@ $< -lrdkafka
+
+# ---------------------------------------------------------------- benches (bench/README.md)
+
+# The whole pipeline beside a bare consumer.  Needs the extension installed.  STREAM="--quick" only tries it.
+bench-stream: tools build/consume_floor
+	scripts/kafka-jars.sh
+	scripts/as_postgres.sh --back tmp_check/log scripts/tap.sh -v bench/stream_bench.pl :: $(STREAM)
+
+# The sketch library alone.
+build/sketch_bench: bench/sketch_bench.c $(wildcard src/sketch/*.[ch])
+	@mkdir -p $(@D)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(TOOL_CFLAGS) -Isrc/sketch -o $@ $(filter %.c,$^) -lm
+bench-sketch: build/sketch_bench
+	build/sketch_bench
+
+# The type in SQL.
+bench-sql:
+	bench/sql_bench.sh
+
+.PHONY: bench-stream bench-sketch bench-sql
+
 # ---------------------------------------------------------------- to look at and to work with
 
 demo: bootstrap-demo
