@@ -27,8 +27,8 @@
  *
  * Ring. Once an aggregation has more states than the cache holds, an update mostly waits for memory.
  * Updates then go through a ring of the last few rows' keys, shared by all states: a row's sketch is
- * prefetched when the row comes in, the place of its key some rows later, and it is updated some
- * rows after that. Rows keep their order. Every reader of a state settles the ring first, in
+ * prefetched when the row comes in, then step by step what lies behind it, and it is updated some
+ * rows later. Rows keep their order. Every reader of a state settles the ring first, in
  * TopkStateSketch.
  *
  * Reading. The flat form of a state is its partial form: everything it knows, as another process
@@ -44,9 +44,8 @@
 #define RING_MIN_STATES 64        /* fewer states stay in the cache */
 #define RING_SIZE 64              /* a power of two */
 #define RING_MASK (RING_SIZE - 1)
-#define RING_ENTRY_LAG 8   /* rows from prefetching the sketch to prefetching the key's entries */
-#define RING_UPDATE_LAG 16 /* rows from prefetching the sketch to updating it */
-#define RING_KEY_BYTES 96  /* longer keys are not kept back */
+#define RING_LAG 8        /* rows from one step to the next: see RingAdd */
+#define RING_KEY_BYTES 96 /* longer keys are not kept back */
 
 /* An update that waits. */
 typedef struct RingSlot
@@ -54,7 +53,8 @@ typedef struct RingSlot
 	TkSketch *sketch;
 	uint64 hash;
 	uint64 weight;
-	size_t len;
+	uint32 len;
+	uint32 position; /* of the entry that is probably the key's */
 	uint8 key[RING_KEY_BYTES];
 } RingSlot;
 
@@ -112,22 +112,33 @@ RingSettle(TopkRing *ring)
 		RingApply(ring);
 }
 
+/* The slot of the row that came `lag` rows before this one, if it still waits. */
+static inline RingSlot *
+RingEarlier(TopkRing *ring, uint64 position, uint64 lag)
+{
+	return position - ring->done >= lag ? &ring->slots[(position - lag) & RING_MASK] : NULL;
+}
+
+/* Take this row, and a step each for those that came one, two, three and four lags before it. */
 static inline void
 RingAdd(TopkRing *ring, TkSketch *sketch, TopkKey key, uint64 weight)
 {
 	uint64 position = ring->next++;
 	RingSlot *slot = &ring->slots[position & RING_MASK];
-	RingSlot *earlier = &ring->slots[(position - RING_ENTRY_LAG) & RING_MASK];
 
 	tk_sketch_prefetch_state(sketch);
 	slot->sketch = sketch;
 	slot->hash = tk_hash(key.data, key.len);
 	slot->weight = weight;
-	slot->len = key.len;
+	slot->len = (uint32) key.len;
 	memcpy(slot->key, key.data, key.len);
-	if (position - ring->done >= RING_ENTRY_LAG)
-		tk_sketch_prefetch(earlier->sketch, earlier->hash);
-	if (position - ring->done >= RING_UPDATE_LAG)
+	if ((slot = RingEarlier(ring, position, RING_LAG)) != NULL)
+		tk_sketch_prefetch(slot->sketch, slot->hash);
+	if ((slot = RingEarlier(ring, position, 2 * RING_LAG)) != NULL)
+		slot->position = tk_sketch_prefetch_entry(slot->sketch, slot->hash);
+	if ((slot = RingEarlier(ring, position, 3 * RING_LAG)) != NULL)
+		tk_sketch_prefetch_key(slot->sketch, slot->position);
+	if (RingEarlier(ring, position, 4 * RING_LAG) != NULL)
 		RingApply(ring);
 }
 

@@ -190,11 +190,15 @@ extern TkStatus tk_sketch_update_hashed(TkSketch *s, const void *key, size_t len
 
 /*
  * Start to load what an update with this hash will touch. Worth it only when states miss the cache
- * (thousands of groups): call tk_sketch_prefetch_state some 16 updates ahead and tk_sketch_prefetch
- * some 8 ahead. Never changes anything.
+ * (thousands of groups). Each step needs what the one before it has loaded, so let some 8 updates pass
+ * between them: the state; the key's bucket, and where a new entry would go; the entry that is probably the
+ * key's, whose position is returned; that entry's key. Never changes anything; a position that has become
+ * wrong does no harm.
  */
 extern void tk_sketch_prefetch_state(const TkSketch *s);
 extern void tk_sketch_prefetch(const TkSketch *s, uint64_t hash);
+extern uint32_t tk_sketch_prefetch_entry(const TkSketch *s, uint64_t hash);
+extern void tk_sketch_prefetch_key(const TkSketch *s, uint32_t position);
 
 /* ---- merge.c ---- */
 

@@ -98,4 +98,14 @@ tk_table_find(const TkSketch *s, const uint8_t *key, uint32_t len, uint32_t hash
 	}
 }
 
+/* The entry that is probably the key's, by its home bucket's tags alone; or TK_NOT_FOUND. */
+static inline uint32_t
+tk_table_guess(const TkSketch *s, uint32_t hash)
+{
+	uint32_t at = hash & s->bucket_mask;
+	uint32_t slots = tk_bucket_match(&s->buckets[at], tk_hash_tag(hash));
+
+	return slots == 0 ? TK_NOT_FOUND : tk_slot_position(s, at, tk_first_slot(slots));
+}
+
 #endif /* TK_TABLE_H */

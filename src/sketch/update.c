@@ -24,6 +24,25 @@ void
 tk_sketch_prefetch(const TkSketch *s, uint64_t hash)
 {
 	TK_PREFETCH(&s->buckets[(uint32_t) hash & s->bucket_mask]);
+	TK_PREFETCH(&s->entries[s->count]);
+	TK_PREFETCH(s->arena + s->arena_used);
+}
+
+uint32_t
+tk_sketch_prefetch_entry(const TkSketch *s, uint64_t hash)
+{
+	uint32_t position = tk_table_guess(s, (uint32_t) hash);
+
+	if (position < s->count)
+		TK_PREFETCH(&s->entries[position]);
+	return position;
+}
+
+void
+tk_sketch_prefetch_key(const TkSketch *s, uint32_t position)
+{
+	if (position < s->count)
+		TK_PREFETCH(tk_entry_key(s, position) - TK_LENGTH_BYTES);
 }
 
 /* Absorb the weight if no entry is needed for it. Cells never exceed theta. */
