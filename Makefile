@@ -192,4 +192,15 @@ dev: bootstrap-test
 dev-stop:
 	@scripts/dev.sh stop
 
-.PHONY: demo dev dev-stop
+
+# The layout of .clang-format; what a linter finds in the parts that need no headers but their own.
+C_FILES = $(shell git ls-files '*.c' '*.h' '*.cc')
+format:
+	clang-format -i $(C_FILES)
+lint:
+	clang-format --dry-run -Werror $(C_FILES)
+	cppcheck -q --error-exitcode=1 --enable=warning,portability --inline-suppr --std=c11 -Isrc/sketch -Ibridge \
+	  $(SAN_SOURCES) bench/gen demo/mock_broker.c test/kafka
+	shellcheck -S warning scripts/*.sh .ci/run demo/demo.sh
+
+.PHONY: demo dev dev-stop format lint

@@ -1,11 +1,11 @@
 /*
- * consume_floor.c - the floor of the stream bench: a bare librdkafka consumer that reads a whole topic in batches
- * and does nothing with it.
+ * consume_floor.c - the floor of the stream bench: a bare librdkafka consumer that reads a whole topic in
+ *batches and does nothing with it.
  *
  *	 consume_floor BROKERS TOPIC PARTITIONS
  *
- * Prints the number of messages, the seconds from the first to the last one, and the CPU seconds of the process.
- * It uses the same properties as bridge/consumer.c, as far as they matter for speed.
+ * Prints the number of messages, the seconds from the first to the last one, and the CPU seconds of the
+ *process. It uses the same properties as bridge/consumer.c, as far as they matter for speed.
  */
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
@@ -46,16 +46,22 @@ static rd_kafka_t *
 open_consumer(const char *brokers)
 {
 	const char *const properties[][2] = {
-		{"bootstrap.servers", brokers},	 {"group.id", "topk-floor"},			 {"enable.auto.commit", "false"},
-		{"enable.partition.eof", "true"}, {"queued.min.messages", "2000000"}, {"queued.max.messages.kbytes", "524288"},
-		{"check.crcs", "false"},		  {"fetch.wait.max.ms", "100"},
+		{"bootstrap.servers", brokers},
+		{"group.id", "topk-floor"},
+		{"enable.auto.commit", "false"},
+		{"enable.partition.eof", "true"},
+		{"queued.min.messages", "2000000"},
+		{"queued.max.messages.kbytes", "524288"},
+		{"check.crcs", "false"},
+		{"fetch.wait.max.ms", "100"},
 	};
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	char error[256];
 	rd_kafka_t *handle;
 
 	for (size_t i = 0; i < sizeof(properties) / sizeof(properties[0]); i++)
-		if (rd_kafka_conf_set(conf, properties[i][0], properties[i][1], error, sizeof(error)) != RD_KAFKA_CONF_OK)
+		if (rd_kafka_conf_set(conf, properties[i][0], properties[i][1], error, sizeof(error)) !=
+			RD_KAFKA_CONF_OK)
 			die(properties[i][0], error);
 	handle = rd_kafka_new(RD_KAFKA_CONSUMER, conf, error, sizeof(error));
 	if (handle == NULL)

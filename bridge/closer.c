@@ -2,8 +2,9 @@
  * closer.c - the process that closes the windows of one source.
  *
  * Each cycle: if sealed panes have been passed by the watermark, or windows may become final, make the leaves
- * that the stored windows need, then run topk.close() until nothing is left to move, each time in a transaction
- * of its own.  Once a minute: drop what retention has passed.  All of it is SQL (sql/bridge_store.sql).
+ * that the stored windows need, then run topk.close() until nothing is left to move, each time in a
+ * transaction of its own.  Once a minute: drop what retention has passed.  All of it is SQL
+ * (sql/bridge_store.sql).
  */
 #include "postgres.h"
 
@@ -31,9 +32,11 @@ typedef struct CloseCycle
 static void
 look(void *arg)
 {
-	static SpiStatement statement = {
-		"SELECT s.source_id IS NULL, topk.close_due($1) FROM (SELECT) one LEFT JOIN topk.source s ON s.source_id = $1", 1,
-		{INT4OID}, NULL};
+	static SpiStatement statement = {"SELECT s.source_id IS NULL, topk.close_due($1) FROM (SELECT) one LEFT "
+									 "JOIN topk.source s ON s.source_id = $1",
+									 1,
+									 {INT4OID},
+									 NULL};
 	CloseCycle *cycle = arg;
 	Datum values[] = {Int32GetDatum(cycle->source_id)};
 
@@ -81,7 +84,8 @@ drop_leaf(void *arg)
 static void
 note_pid(void *arg)
 {
-	static SpiStatement statement = {"UPDATE topk.closer SET pid = $2 WHERE source_id = $1", 2, {INT4OID, INT4OID}, NULL};
+	static SpiStatement statement = {
+		"UPDATE topk.closer SET pid = $2 WHERE source_id = $1", 2, {INT4OID, INT4OID}, NULL};
 	Datum values[] = {Int32GetDatum(((CloseCycle *) arg)->source_id), Int32GetDatum(MyProcPid)};
 
 	spi_run(&statement, values, NULL);
@@ -97,7 +101,10 @@ static void
 note_error(void *arg)
 {
 	static SpiStatement statement = {
-		"UPDATE topk.closer SET last_error = $2, last_error_at = now() WHERE source_id = $1", 2, {INT4OID, TEXTOID}, NULL};
+		"UPDATE topk.closer SET last_error = $2, last_error_at = now() WHERE source_id = $1",
+		2,
+		{INT4OID, TEXTOID},
+		NULL};
 	NoteError *note = arg;
 	Datum values[] = {Int32GetDatum(note->source_id), PointerGetDatum(cstring_to_text(note->error->message))};
 
@@ -161,7 +168,8 @@ topk_closer_main(Datum arg)
 			NoteError note = {args.id, &error};
 
 			failures++;
-			ereport(WARNING, errcode(error.sqlstate), errmsg("topk could not close windows: %s", error.message));
+			ereport(WARNING, errcode(error.sqlstate),
+					errmsg("topk could not close windows: %s", error.message));
 			(void) host_try(note_error, &note, NULL);
 		}
 		if (cycle.gone)

@@ -1,7 +1,8 @@
 /*
  * config.c - reads a source, its rules and its server from the tables (see config.h).
  *
- * The paths of all rules are collected once, each spelling once, since the decoder looks each up once an event.
+ * The paths of all rules are collected once, each spelling once, since the decoder looks each up once an
+ * event.
  */
 #include "postgres.h"
 
@@ -38,9 +39,11 @@ add_path(PathSet *set, const char *spelled)
 		if (strcmp(set->spelled[i], spelled) == 0)
 			return i;
 	if (set->n == MAX_PATHS)
-		ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("a source can use at most %d paths", MAX_PATHS));
+		ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				errmsg("a source can use at most %d paths", MAX_PATHS));
 	set->spelled[set->n] = MemoryContextStrdup(set->context, spelled);
-	error = tk_path_parse(spelled, MemoryContextAlloc(set->context, strlen(spelled) + 1), &set->paths[set->n]);
+	error =
+		tk_path_parse(spelled, MemoryContextAlloc(set->context, strlen(spelled) + 1), &set->paths[set->n]);
 	if (error != NULL)
 		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid path \"%s\"", spelled),
 				errdetail_internal("%s", error));
@@ -74,9 +77,10 @@ load_properties(SourceConfig *config, const char *server, Oid owner, MemoryConte
 	config->properties = MemoryContextAllocZero(context, sizeof(Property) * MAX_PROPERTIES);
 	add_property(config, "bootstrap.servers", brokers, false, context);
 	add_property(config, "client.id", "topk", false, context);
-	add_property(config, "group.id", psprintf("topk.%s.%s", get_database_name(MyDatabaseId), config->name), false,
+	add_property(config, "group.id", psprintf("topk.%s.%s", get_database_name(MyDatabaseId), config->name),
+				 false, context);
+	add_property(config, "security.protocol", host_option(options, "security_protocol", NULL), false,
 				 context);
-	add_property(config, "security.protocol", host_option(options, "security_protocol", NULL), false, context);
 	add_property(config, "sasl.mechanisms", host_option(options, "sasl_mechanism", NULL), false, context);
 	add_property(config, "ssl.ca.location", host_option(options, "ssl_ca_location", NULL), false, context);
 	add_property(config, "sasl.username", host_option(options, "username", NULL), false, context);
@@ -87,9 +91,11 @@ load_properties(SourceConfig *config, const char *server, Oid owner, MemoryConte
 static void
 load_dimensions(PathSet *set, TkRule *rule, const char *missing)
 {
-	static SpiStatement statement = {
-		"SELECT d.key, d.value FROM topk.rule r, jsonb_each_text(r.dimensions) d WHERE r.rule_id = $1 ORDER BY d.key", 1,
-		{INT4OID}, NULL};
+	static SpiStatement statement = {"SELECT d.key, d.value FROM topk.rule r, jsonb_each_text(r.dimensions) "
+									 "d WHERE r.rule_id = $1 ORDER BY d.key",
+									 1,
+									 {INT4OID},
+									 NULL};
 	Datum values[] = {Int32GetDatum((int32) rule->rule_id)};
 	uint64 n = spi_run(&statement, values, NULL);
 	TkDimension *dimensions = MemoryContextAllocZero(set->context, sizeof(TkDimension) * Max(n, 1));
@@ -113,7 +119,9 @@ load_rules(SourceConfig *config, PathSet *set)
 	static SpiStatement statement = {
 		"SELECT rule_id, event_type, item_type, item_path, weight_path, weight, missing_value FROM topk.rule "
 		"WHERE source_id = $1 ORDER BY rule_id",
-		1, {INT4OID}, NULL};
+		1,
+		{INT4OID},
+		NULL};
 	Datum values[] = {Int32GetDatum(config->source_id)};
 	int n = (int) spi_run(&statement, values, NULL);
 	TkRule *rules = MemoryContextAllocZero(set->context, sizeof(TkRule) * Max(n, 1));
@@ -136,7 +144,8 @@ load_rules(SourceConfig *config, PathSet *set)
 }
 
 static const char source_sql[] =
-	"SELECT s.name, s.topic, s.server, s.owner, s.enabled, s.workers, s.event_type_path, s.time_path, s.tenant_path, s.k, "
+	"SELECT s.name, s.topic, s.server, s.owner, s.enabled, s.workers, s.event_type_path, s.time_path, "
+	"s.tenant_path, s.k, "
 	"s.capacity, topk.us(s.flush_interval), topk.us(s.pane_size), topk.us(s.out_of_orderness), "
 	"topk.us(s.allowed_lateness), topk.us(s.idle_timeout), topk.us(s.max_future), st.config_version "
 	"FROM topk.source s JOIN topk.source_state st USING (source_id) WHERE s.source_id = $1";

@@ -1,8 +1,8 @@
 /*
  * consumer.c - the edge to Kafka (see consumer.h).
  *
- * Two queues of librdkafka are used.  The consumer queue carries messages, partition ends and fetch errors; an
- * eventfd becomes readable when it stops being empty.  The main queue carries log lines and errors of the
+ * Two queues of librdkafka are used.  The consumer queue carries messages, partition ends and fetch errors;
+ * an eventfd becomes readable when it stops being empty.  The main queue carries log lines and errors of the
  * handle (log.queue), so that nothing is ever printed by a thread that is not ours.
  */
 #ifndef _GNU_SOURCE
@@ -270,7 +270,8 @@ partition_list(Consumer *consumer, const int32_t *partitions, const int64_t *off
 }
 
 bool
-consumer_assign(Consumer *consumer, const int32_t *partitions, const int64_t *offsets, int n, ConsumerError *error)
+consumer_assign(Consumer *consumer, const int32_t *partitions, const int64_t *offsets, int n,
+				ConsumerError *error)
 {
 	rd_kafka_topic_partition_list_t *list = partition_list(consumer, partitions, offsets, n);
 	rd_kafka_resp_err_t err = rd_kafka_assign(consumer->handle, list);

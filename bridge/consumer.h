@@ -2,9 +2,9 @@
  * consumer.h - the edge to Kafka: everything that knows librdkafka, and nothing else.
  *
  * A consumer reads fixed partitions of one topic from given offsets (rd_kafka_assign: no group rebalance) in
- * batches.  It never commits or seeks by itself, and an offset that the broker does not hold is an error, never
- * a jump.  librdkafka's threads fill queues; every function here is called on one thread and calls nothing
- * back.  Functions that can fail write an English message into a ConsumerError.
+ * batches.  It never commits or seeks by itself, and an offset that the broker does not hold is an error,
+ * never a jump.  librdkafka's threads fill queues; every function here is called on one thread and calls
+ * nothing back.  Functions that can fail write an English message into a ConsumerError.
  */
 #ifndef TK_CONSUMER_H
 #define TK_CONSUMER_H
@@ -20,10 +20,10 @@ typedef struct Consumer Consumer;
 typedef enum ConsumerFault
 {
 	CONSUMER_OK,
-	CONSUMER_CONFIG,		/* a property is wrong: it will not help to try again */
-	CONSUMER_UNREACHABLE,	/* brokers down, timeouts, authentication: try again */
-	CONSUMER_NO_TOPIC,		/* unknown topic or partition: try again later */
-	CONSUMER_OUT_OF_RANGE,	/* Kafka does not hold the offset */
+	CONSUMER_CONFIG,       /* a property is wrong: it will not help to try again */
+	CONSUMER_UNREACHABLE,  /* brokers down, timeouts, authentication: try again */
+	CONSUMER_NO_TOPIC,     /* unknown topic or partition: try again later */
+	CONSUMER_OUT_OF_RANGE, /* Kafka does not hold the offset */
 	CONSUMER_OTHER
 } ConsumerFault;
 
@@ -56,9 +56,8 @@ typedef struct ConsumerEvent
 } ConsumerEvent;
 
 /*
- * Prepares a consumer for a topic.  Does not wait for the brokers.  memory_kb bounds the prefetch queue; 0 lets
- * it fit the installed librdkafka.
- * Returns NULL with *error.
+ * Prepares a consumer for a topic.  Does not wait for the brokers.  memory_kb bounds the prefetch queue; 0
+ * lets it fit the installed librdkafka. Returns NULL with *error.
  */
 Consumer *consumer_open(const Property *properties, int n, const char *topic, int memory_kb,
 						ConsumerError *error);
@@ -94,7 +93,8 @@ int64_t consumer_known_end(Consumer *consumer, int32_t partition);
 /* Commits next offsets to Kafka, for lag tools; fire and forget. */
 void consumer_commit(Consumer *consumer, const int32_t *partitions, const int64_t *offsets, int n);
 
-/* Takes one log line of librdkafka's out of its queue.  Returns false if there is none.  level as in syslog. */
+/* Takes one log line of librdkafka's out of its queue.  Returns false if there is none.  level as in syslog.
+ */
 bool consumer_next_log(Consumer *consumer, int *level, char *line, size_t size);
 
 #endif

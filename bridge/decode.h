@@ -3,7 +3,8 @@
  *
  * A decoder is made for a fixed set of paths; it reads one message at a time and then answers what stands at
  * each path.  JSON is the only format today (decode_json.cc); another format is one more file with the same
- * functions behind TkDecoderMethods.  No function throws, longjmps or prints.
+ * functions behind TkDecoderMethods.  No function throws, longjmps or prints.  C++ files include this header
+ * in an extern "C" block.
  */
 #ifndef TK_DECODE_H
 #define TK_DECODE_H
@@ -11,11 +12,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#ifdef __cplusplus
-extern "C"
-{
-#endif
 
 #define TK_MAX_PATH_DEPTH 16
 
@@ -43,7 +39,7 @@ typedef enum TkValueKind
 	TK_VALUE_NULL,
 	TK_VALUE_STRING, /* UTF-8, may hold U+0000 */
 	TK_VALUE_NUMBER, /* text: as JSON text; a float in the shortest form that reads back the same */
-	TK_VALUE_BOOL,	 /* text: true, false */
+	TK_VALUE_BOOL,   /* text: true, false */
 	TK_VALUE_OBJECT,
 	TK_VALUE_ARRAY
 } TkValueKind;
@@ -54,15 +50,15 @@ typedef struct TkValue
 	TkValueKind kind;
 	const char *text;
 	size_t len;
-	double number;		/* for numbers */
-	int64_t integer;	/* for numbers that are whole and fit */
+	double number;   /* for numbers */
+	int64_t integer; /* for numbers that are whole and fit */
 	bool is_integer;
 } TkValue;
 
 typedef enum TkDecodeStatus
 {
 	TK_DECODE_OK,
-	TK_DECODE_BAD,		/* not a document of this format, or its root is no object */
+	TK_DECODE_BAD,      /* not a document of this format, or its root is no object */
 	TK_DECODE_NO_MEMORY /* nothing is wrong with the message: try again */
 } TkDecodeStatus;
 
@@ -87,9 +83,5 @@ struct TkDecoder
  * when out of memory.  Free with decoder->methods->free.
  */
 TkDecoder *tk_decode_json_create(const TkPath *paths, int n, size_t max_bytes);
-
-#ifdef __cplusplus
-}
-#endif
 
 #endif

@@ -30,7 +30,10 @@
 
 #include <simdjson.h>
 
+extern "C"
+{
 #include "decode.h"
+}
 
 namespace dom = simdjson::dom;
 

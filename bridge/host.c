@@ -1,9 +1,9 @@
 /*
  * host.c - signals, transactions, errors and options of the bridge's background processes (see host.h).
  *
- * SIGTERM between steps only sets a flag, so that a worker can flush what it holds; inside a step it is die(),
- * so that a step that waits for a lock or a standby never holds up a shutdown.  Nothing is lost by either: what
- * was not committed is read again.
+ * SIGTERM between steps only sets a flag, so that a worker can flush what it holds; inside a step it is
+ * die(), so that a step that waits for a lock or a standby never holds up a shutdown.  Nothing is lost by
+ * either: what was not committed is read again.
  */
 #include "postgres.h"
 
@@ -52,8 +52,8 @@ handle_sigterm(SIGNAL_ARGS)
 }
 
 /*
- * What a database may have been given for its users must not reach the bridge.  Names in its SQL are written out,
- * so no schema of a user's can stand in for them.
+ * What a database may have been given for its users must not reach the bridge.  Names in its SQL are written
+ * out, so no schema of a user's can stand in for them.
  */
 static void
 override_settings(void)
@@ -100,7 +100,8 @@ host_lock(char role, int32 id, int32 number)
 {
 	LOCKTAG tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, ((uint32) role << 24) | (uint32) number, (uint32) id, HOST_LOCK_CLASS);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, ((uint32) role << 24) | (uint32) number, (uint32) id,
+						 HOST_LOCK_CLASS);
 	return LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_OK;
 }
 
@@ -228,7 +229,8 @@ read_password_file(const char *path)
 static List *
 mapping_options(Oid role, Oid server, bool *found)
 {
-	HeapTuple tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(role), ObjectIdGetDatum(server));
+	HeapTuple tuple =
+		SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(role), ObjectIdGetDatum(server));
 	Datum options;
 	bool isnull;
 	List *result = NIL;
@@ -252,7 +254,8 @@ host_server_options(const char *server_name, Oid owner)
 	bool found;
 
 	if (server == NULL)
-		ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("server \"%s\" does not exist", server_name));
+		ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT),
+				errmsg("server \"%s\" does not exist", server_name));
 	mapping = mapping_options(owner, server->serverid, &found);
 	if (!found)
 		mapping = mapping_options(InvalidOid, server->serverid, &found);

@@ -2,8 +2,8 @@
  * host.h - what the bridge's background processes have in common.
  *
  * A host (manager, worker, closer, publisher) is a background worker that is connected to one database.  It
- * never crashes on bad input or a lost server: each piece of database work is one step, a function that runs in
- * a transaction of its own under host_try, which turns an error into a HostError after a clean abort.  No
+ * never crashes on bad input or a lost server: each piece of database work is one step, a function that runs
+ * in a transaction of its own under host_try, which turns an error into a HostError after a clean abort.  No
  * network call may be made inside a step.
  */
 #ifndef TK_HOST_H
@@ -20,7 +20,7 @@
 typedef struct HostArgs
 {
 	Oid database;
-	int32 id;	  /* source_id, or sink_id of a publisher */
+	int32 id;     /* source_id, or sink_id of a publisher */
 	int32 number; /* a worker's number within its source */
 } HostArgs;
 
@@ -73,9 +73,9 @@ extern TimestampTz host_to_timestamp(int64 us);
 extern int64 host_from_timestamp(TimestampTz ts);
 
 /*
- * Inside a step: the options of a foreign server and of the user mapping of `owner` (else of PUBLIC), as DefElem
- * of strings in the current memory context.  password_file is read here and given as password.  An unknown
- * server is an error.
+ * Inside a step: the options of a foreign server and of the user mapping of `owner` (else of PUBLIC), as
+ * DefElem of strings in the current memory context.  password_file is read here and given as password.  An
+ * unknown server is an error.
  */
 extern List *host_server_options(const char *server, Oid owner);
 

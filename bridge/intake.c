@@ -16,7 +16,8 @@ intake_create(StoreSession *session, MemoryContext context)
 	intake->letters = AllocSetContextCreate(context, "topk dead letters", ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < session->n_partitions; i++)
 		intake->n_by_number = Max(intake->n_by_number, session->partitions[i].partition + 1);
-	intake->by_number = MemoryContextAllocZero(context, sizeof(StorePartition *) * Max(intake->n_by_number, 1));
+	intake->by_number =
+		MemoryContextAllocZero(context, sizeof(StorePartition *) * Max(intake->n_by_number, 1));
 	for (int i = 0; i < session->n_partitions; i++)
 		intake->by_number[session->partitions[i].partition] = &session->partitions[i];
 	intake->extractor = tk_extractor_create(&session->config->extract);
@@ -42,9 +43,13 @@ keep_letter(Intake *intake, const ConsumerEvent *message, TkReason reason)
 		host_error(&intake->error, ERRCODE_OUT_OF_MEMORY, "out of memory for a dead letter");
 		return false;
 	}
-	*letter = (StoreDeadLetter) {.partition = message->partition, .offset = message->offset, .reason = reason,
-								 .key_len = key_len, .payload_len = payload_len, .payload_bytes = message->payload_len,
-								 .next = intake->session->dead_letters};
+	*letter = (StoreDeadLetter){.partition = message->partition,
+								.offset = message->offset,
+								.reason = reason,
+								.key_len = key_len,
+								.payload_len = payload_len,
+								.payload_bytes = message->payload_len,
+								.next = intake->session->dead_letters};
 	if (message->key != NULL)
 		letter->key = memcpy(bytes, message->key, key_len);
 	if (message->payload != NULL)
@@ -70,7 +75,8 @@ count_event(Intake *intake, StorePartition *partition, const TkEvent *event, TkL
 	status = tk_pane_add(intake->session->panes, event);
 	if (status == TK_OK)
 		return true;
-	host_error(&intake->error, status == TK_NO_MEMORY ? ERRCODE_OUT_OF_MEMORY : ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+	host_error(&intake->error,
+			   status == TK_NO_MEMORY ? ERRCODE_OUT_OF_MEMORY : ERRCODE_PROGRAM_LIMIT_EXCEEDED,
 			   "could not count an event: %s", tk_status_text(status));
 	return false;
 }
@@ -119,8 +125,9 @@ take_message(Intake *intake, StorePartition *partition, const ConsumerEvent *mes
 bool
 intake_take(Intake *intake, const ConsumerEvent *event, int64 now)
 {
-	StorePartition *partition =
-		event->partition >= 0 && event->partition < intake->n_by_number ? intake->by_number[event->partition] : NULL;
+	StorePartition *partition = event->partition >= 0 && event->partition < intake->n_by_number
+									? intake->by_number[event->partition]
+									: NULL;
 
 	if (partition == NULL || event->offset < partition->next_offset)
 		return true; /* not ours, or read already */

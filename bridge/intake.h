@@ -20,8 +20,8 @@ typedef struct Intake
 {
 	StoreSession *session;
 	TkExtractor *extractor;
-	MemoryContext letters;		/* of session->dead_letters; reset after each flush */
-	size_t letter_bytes;		/* held there */
+	MemoryContext letters;      /* of session->dead_letters; reset after each flush */
+	size_t letter_bytes;        /* held there */
 	StorePartition **by_number; /* partition number -> ours, or NULL */
 	int n_by_number;
 	HostError error; /* why intake_take returned false */

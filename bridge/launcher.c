@@ -1,9 +1,10 @@
 /*
  * launcher.c - finds the databases that have work for the bridge, and keeps a manager running in each.
  *
- * The launcher is the only worker that the postmaster starts by itself.  It reads shared catalogs only; whether
- * a database has the extension, the manager that it starts there finds out, and exits at once if not.  So
- * databases are tried rarely (topk.database_scan_interval), and at once when topk.wake() says so at a commit.
+ * The launcher is the only worker that the postmaster starts by itself.  It reads shared catalogs only;
+ * whether a database has the extension, the manager that it starts there finds out, and exits at once if not.
+ * So databases are tried rarely (topk.database_scan_interval), and at once when topk.wake() says so at a
+ * commit.
  *
  * Shared memory holds the launcher's latch and the databases that called, under one spinlock.
  */
@@ -40,7 +41,7 @@
 typedef struct LauncherShared
 {
 	slock_t mutex;
-	Latch *latch; /* NULL: the launcher is not running */
+	Latch *latch;  /* NULL: the launcher is not running */
 	bool overflow; /* more calls than fit: try every database */
 	int n_calls;
 	Oid calls[MAX_CALLS];
@@ -234,7 +235,8 @@ notice_ended(void)
 			continue;
 		pfree(manager->handle);
 		manager->handle = NULL;
-		manager->wanted |= TimestampDifferenceExceeds(manager->started, GetCurrentTimestamp(), 5 * RELAUNCH_MS);
+		manager->wanted |=
+			TimestampDifferenceExceeds(manager->started, GetCurrentTimestamp(), 5 * RELAUNCH_MS);
 	}
 }
 

@@ -38,7 +38,7 @@ typedef struct Child
 	char role;
 	int32 id;
 	int32 number;
-	bool wanted; /* in this cycle */
+	bool wanted;                    /* in this cycle */
 	BackgroundWorkerHandle *handle; /* NULL: not running */
 	TimestampTz started;
 	int failures; /* starts that ended within 10 s, in a row */
@@ -49,10 +49,12 @@ static List *children = NIL;
 static bool out_of_slots = false;
 
 static const char wanted_sql[] =
-	"SELECT 'w', s.source_id, n, format('topk worker %s.%s', s.name, n) FROM topk.source s, generate_series(0, s.workers - 1) n "
+	"SELECT 'w', s.source_id, n, format('topk worker %s.%s', s.name, n) FROM topk.source s, "
+	"generate_series(0, s.workers - 1) n "
 	"WHERE s.enabled AND EXISTS (SELECT FROM topk.rule r WHERE r.source_id = s.source_id) "
 	"UNION ALL SELECT 'c', s.source_id, 0, format('topk closer %s', s.name) FROM topk.source s "
-	"UNION ALL SELECT 'p', k.sink_id, 0, format('topk publisher %s', k.name) FROM topk.sink k WHERE k.enabled "
+	"UNION ALL SELECT 'p', k.sink_id, 0, format('topk publisher %s', k.name) FROM topk.sink k WHERE "
+	"k.enabled "
 	"ORDER BY 1, 2, 3";
 
 static Child *
@@ -83,11 +85,15 @@ static void
 report_no_slot(Child *child)
 {
 	static SpiStatement statement = {
-		"INSERT INTO topk.worker AS w (source_id, worker, state, last_error, last_error_at) VALUES ($1, $2, 'failed', "
+		"INSERT INTO topk.worker AS w (source_id, worker, state, last_error, last_error_at) VALUES ($1, $2, "
+		"'failed', "
 		"'no background worker slot is free: raise max_worker_processes and restart the server', now()) "
-		"ON CONFLICT (source_id, worker) DO UPDATE SET state = excluded.state, last_error = excluded.last_error, "
+		"ON CONFLICT (source_id, worker) DO UPDATE SET state = excluded.state, last_error = "
+		"excluded.last_error, "
 		"last_error_at = excluded.last_error_at",
-		2, {INT4OID, INT4OID}, NULL};
+		2,
+		{INT4OID, INT4OID},
+		NULL};
 	Datum values[] = {Int32GetDatum(child->id), Int32GetDatum(child->number)};
 
 	if (child->role == 'w')
@@ -153,8 +159,8 @@ notice_ended(void)
 static bool
 may_start(const Child *child)
 {
-	return child->failures == 0 ||
-		   TimestampDifferenceExceeds(child->started, GetCurrentTimestamp(), (int) Min(child->failures, 10) * 1000);
+	return child->failures == 0 || TimestampDifferenceExceeds(child->started, GetCurrentTimestamp(),
+															  (int) Min(child->failures, 10) * 1000);
 }
 
 /* A step.  arg: bool, set to false if the extension is gone. */

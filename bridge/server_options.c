@@ -1,8 +1,8 @@
 /*
  * server_options.c - checks the options of servers and user mappings, and paths, when they are written.
  *
- * Addresses belong to CREATE SERVER, secrets to CREATE USER MAPPING: pg_foreign_server can be read by everyone.
- * What names a file on the server is for superusers.
+ * Addresses belong to CREATE SERVER, secrets to CREATE USER MAPPING: pg_foreign_server can be read by
+ * everyone. What names a file on the server is for superusers.
  */
 #include "postgres.h"
 
@@ -104,7 +104,8 @@ check_number(const char *name, const char *value, long least, long most)
 	errno = 0;
 	number = strtol(value, &end, 10);
 	if (errno != 0 || end == value || *end != '\0' || number < least || number > most)
-		ereport(ERROR, errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE), errmsg("invalid value for option \"%s\"", name),
+		ereport(ERROR, errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				errmsg("invalid value for option \"%s\"", name),
 				errdetail("It must be a whole number from %ld to %ld.", least, most));
 }
 
@@ -114,7 +115,8 @@ check_value(const OptionRule *rule, DefElem *option)
 	const char *value = defGetString(option);
 
 	if (*value == '\0')
-		ereport(ERROR, errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE), errmsg("option \"%s\" is empty", rule->name));
+		ereport(ERROR, errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				errmsg("option \"%s\" is empty", rule->name));
 	switch (rule->kind)
 	{
 		case OPTION_TEXT:

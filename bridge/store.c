@@ -1,10 +1,10 @@
 /*
  * store.c - claims, list ids and flushes (see store.h).
  *
- * The flush is one transaction: partitions first, in ascending order, each only where offset and epoch are what
- * this worker last saw; then the panes; then dead letters.  A pane's first write is an INSERT, the next ones an
- * UPDATE of a row that must still be there and unsealed.  So a worker that was replaced without knowing it can
- * neither move an offset nor add to a pane that a closer may have counted already.
+ * The flush is one transaction: partitions first, in ascending order, each only where offset and epoch are
+ * what this worker last saw; then the panes; then dead letters.  A pane's first write is an INSERT, the next
+ * ones an UPDATE of a row that must still be there and unsealed.  So a worker that was replaced without
+ * knowing it can neither move an offset nor add to a pane that a closer may have counted already.
  */
 #include "postgres.h"
 
@@ -53,7 +53,8 @@ int8_array(const StoreSession *session, bool high)
 static int64
 time_or_none(uint64 row, int column)
 {
-	return spi_is_null(row, column) ? TK_NO_TIME : host_from_timestamp(DatumGetTimestampTz(spi_datum(row, column)));
+	return spi_is_null(row, column) ? TK_NO_TIME
+									: host_from_timestamp(DatumGetTimestampTz(spi_datum(row, column)));
 }
 
 static void
@@ -81,13 +82,15 @@ store_forget_idle(int32 source_id, int worker)
 void
 store_claim(void *arg)
 {
-	static SpiStatement claim = {
-		"SELECT partition, epoch, next_offset, max_event_time, watermark FROM topk.claim_partitions($1, $2, $3, $4, $5)", 5,
-		{INT4OID, INT4OID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID}, NULL};
+	static SpiStatement claim = {"SELECT partition, epoch, next_offset, max_event_time, watermark FROM "
+								 "topk.claim_partitions($1, $2, $3, $4, $5)",
+								 5,
+								 {INT4OID, INT4OID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID},
+								 NULL};
 	static SpiStatement run = {"SELECT nextval('topk.run')", 0, {0}, NULL};
 	StoreSession *session = arg;
-	Datum values[] = {Int32GetDatum(session->config->source_id), Int32GetDatum(session->worker), int4_array(session),
-					  int8_array(session, false), int8_array(session, true)};
+	Datum values[] = {Int32GetDatum(session->config->source_id), Int32GetDatum(session->worker),
+					  int4_array(session), int8_array(session, false), int8_array(session, true)};
 	uint64 n = spi_run(&claim, values, NULL);
 
 	if (n != (uint64) session->n_partitions)
@@ -112,7 +115,9 @@ store_intern_family(void *arg)
 	static SpiStatement statement = {
 		"SELECT f.all_id, a.id FROM topk.intern_family($1, $2, $3, $4, $5, $6) f "
 		"LEFT JOIN LATERAL unnest(f.across_ids) WITH ORDINALITY AS a(id, n) ON true ORDER BY a.n",
-		6, {INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTARRAYOID, BOOLARRAYOID}, NULL};
+		6,
+		{INT4OID, INT8OID, TEXTOID, TEXTOID, TEXTARRAYOID, BOOLARRAYOID},
+		NULL};
 	StoreFamily *intern = arg;
 	TkFamily *family = intern->family;
 	Datum *names = palloc(sizeof(Datum) * Max(family->n_dimensions, 1));
@@ -128,8 +133,10 @@ store_intern_family(void *arg)
 	values[1] = Int64GetDatum(intern->session->config->version);
 	values[2] = text_datum(family->tenant, family->tenant_len);
 	values[3] = CStringGetTextDatum(family->item_type);
-	values[4] = PointerGetDatum(construct_array(names, family->n_dimensions, TEXTOID, -1, false, TYPALIGN_INT));
-	values[5] = PointerGetDatum(construct_array(shareable, family->n_dimensions, BOOLOID, 1, true, TYPALIGN_CHAR));
+	values[4] =
+		PointerGetDatum(construct_array(names, family->n_dimensions, TEXTOID, -1, false, TYPALIGN_INT));
+	values[5] =
+		PointerGetDatum(construct_array(shareable, family->n_dimensions, BOOLOID, 1, true, TYPALIGN_CHAR));
 	spi_run(&statement, values, NULL);
 	if (spi_is_null(0, 1))
 		fenced("the configuration");
@@ -145,17 +152,20 @@ store_intern_family(void *arg)
 void
 store_intern_lists(void *arg)
 {
-	static SpiStatement statement = {"SELECT topk.intern_list($1, $2, $3, $4, $5, NULL)", 5,
-									 {INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL};
+	static SpiStatement statement = {"SELECT topk.intern_list($1, $2, $3, $4, $5, NULL)",
+									 5,
+									 {INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID},
+									 NULL};
 	StoreLists *lists = arg;
 	TkList *list = lists->first;
 
 	for (int i = 0; i < lists->n; i++, list = list->next_new)
 	{
 		const TkFamily *family = list->family;
-		Datum values[] = {Int32GetDatum(lists->session->config->source_id), text_datum(family->tenant, family->tenant_len),
-						  CStringGetTextDatum(family->item_type), CStringGetTextDatum(family->dimensions[list->dimension]),
-						  text_datum(list->value, list->value_len)};
+		Datum values[] = {
+			Int32GetDatum(lists->session->config->source_id), text_datum(family->tenant, family->tenant_len),
+			CStringGetTextDatum(family->item_type), CStringGetTextDatum(family->dimensions[list->dimension]),
+			text_datum(list->value, list->value_len)};
 
 		spi_run(&statement, values, NULL);
 		lists->ids[i] = spi_int64(0, 1);
@@ -176,22 +186,36 @@ static void
 flush_partition(const StoreSession *session, const StorePartition *p)
 {
 	static SpiStatement statement = {
-		"UPDATE topk.partition SET next_offset = $5, log_end = $6, max_event_time = $7, watermark = $8, at_end_since = $9, "
-		"idle = $10, events = events + $11, counted = counted + $12, late = late + $13, too_late = too_late + $14, "
-		"dead_letters = dead_letters + $15, no_rule = no_rule + $16, no_item = no_item + $17, tombstones = tombstones + $18, "
+		"UPDATE topk.partition SET next_offset = $5, log_end = $6, max_event_time = $7, watermark = $8, "
+		"at_end_since = $9, "
+		"idle = $10, events = events + $11, counted = counted + $12, late = late + $13, too_late = too_late "
+		"+ $14, "
+		"dead_letters = dead_letters + $15, no_rule = no_rule + $16, no_item = no_item + $17, tombstones = "
+		"tombstones + $18, "
 		"updated_at = now() WHERE source_id = $1 AND partition = $2 AND epoch = $3 AND next_offset = $4",
 		18,
-		{INT4OID, INT4OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID,
-		 INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID},
+		{INT4OID, INT4OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+		 BOOLOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID},
 		NULL};
 	const StoreCounts *c = &p->counts;
 	char nulls[] = "                  ";
-	Datum values[] = {Int32GetDatum(session->config->source_id), Int32GetDatum(p->partition), Int64GetDatum(p->epoch),
-					  Int64GetDatum(p->stored_offset), Int64GetDatum(p->next_offset), Int64GetDatum(p->log_end),
-					  time_datum(p->clock.max_event_time, &nulls[6]), time_datum(p->clock.watermark, &nulls[7]),
-					  time_datum(p->clock.at_end_since, &nulls[8]), BoolGetDatum(p->clock.idle), Int64GetDatum(c->events),
-					  Int64GetDatum(c->counted), Int64GetDatum(c->late), Int64GetDatum(c->too_late),
-					  Int64GetDatum(c->dead_letters), Int64GetDatum(c->no_rule), Int64GetDatum(c->no_item),
+	Datum values[] = {Int32GetDatum(session->config->source_id),
+					  Int32GetDatum(p->partition),
+					  Int64GetDatum(p->epoch),
+					  Int64GetDatum(p->stored_offset),
+					  Int64GetDatum(p->next_offset),
+					  Int64GetDatum(p->log_end),
+					  time_datum(p->clock.max_event_time, &nulls[6]),
+					  time_datum(p->clock.watermark, &nulls[7]),
+					  time_datum(p->clock.at_end_since, &nulls[8]),
+					  BoolGetDatum(p->clock.idle),
+					  Int64GetDatum(c->events),
+					  Int64GetDatum(c->counted),
+					  Int64GetDatum(c->late),
+					  Int64GetDatum(c->too_late),
+					  Int64GetDatum(c->dead_letters),
+					  Int64GetDatum(c->no_rule),
+					  Int64GetDatum(c->no_item),
 					  Int64GetDatum(c->tombstones)};
 
 	if (spi_run(&statement, values, nulls) != 1)
@@ -205,7 +229,10 @@ sketch_type(void)
 	static Oid type = InvalidOid;
 
 	static SpiStatement statement = {
-		"SELECT atttypid FROM pg_attribute WHERE attrelid = 'topk.live'::regclass AND attname = 'sketch'", 0, {0}, NULL};
+		"SELECT atttypid FROM pg_attribute WHERE attrelid = 'topk.live'::regclass AND attname = 'sketch'",
+		0,
+		{0},
+		NULL};
 
 	if (!OidIsValid(type))
 	{
@@ -226,7 +253,8 @@ sketch_datum(const TkSketch *sketch)
 	TkStatus status = tk_sketch_encode(sketch, TK_FINAL, &allocator, VARHDRSZ, &block, &len);
 
 	if (status != TK_OK)
-		ereport(ERROR, errcode(status == TK_NO_MEMORY ? ERRCODE_OUT_OF_MEMORY : ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+		ereport(ERROR,
+				errcode(status == TK_NO_MEMORY ? ERRCODE_OUT_OF_MEMORY : ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				errmsg("could not encode a sketch: %s", tk_status_text(status)));
 	SET_VARSIZE(block, VARHDRSZ + len);
 	return PointerGetDatum(block);
@@ -238,10 +266,16 @@ insert_pane(const StoreSession *session, const TkPane *pane)
 	static SpiStatement statement = {
 		"INSERT INTO topk.live (source_id, pane, list_id, incarnation, worker, sealed, version, sketch) "
 		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-		8, {INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID, INT4OID, BOOLOID, INT8OID, InvalidOid}, NULL};
-	Datum values[] = {Int32GetDatum(session->config->source_id), TimestampTzGetDatum(host_to_timestamp(pane->start)),
-					  Int64GetDatum(pane->list->list_id), Int64GetDatum((int64) pane->incarnation),
-					  Int32GetDatum(session->worker), BoolGetDatum(pane->sealed), Int64GetDatum(session->flushes + 1),
+		8,
+		{INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID, INT4OID, BOOLOID, INT8OID, InvalidOid},
+		NULL};
+	Datum values[] = {Int32GetDatum(session->config->source_id),
+					  TimestampTzGetDatum(host_to_timestamp(pane->start)),
+					  Int64GetDatum(pane->list->list_id),
+					  Int64GetDatum((int64) pane->incarnation),
+					  Int32GetDatum(session->worker),
+					  BoolGetDatum(pane->sealed),
+					  Int64GetDatum(session->flushes + 1),
 					  sketch_datum(pane->sketch)};
 
 	statement.types[7] = sketch_type();
@@ -254,10 +288,16 @@ update_pane(const StoreSession *session, const TkPane *pane)
 	static SpiStatement statement = {
 		"UPDATE topk.live SET sealed = $5, version = $6, sketch = $7 "
 		"WHERE source_id = $1 AND pane = $2 AND list_id = $3 AND incarnation = $4 AND NOT sealed",
-		7, {INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID, BOOLOID, INT8OID, InvalidOid}, NULL};
-	Datum values[] = {Int32GetDatum(session->config->source_id), TimestampTzGetDatum(host_to_timestamp(pane->start)),
-					  Int64GetDatum(pane->list->list_id), Int64GetDatum((int64) pane->incarnation),
-					  BoolGetDatum(pane->sealed), Int64GetDatum(session->flushes + 1), sketch_datum(pane->sketch)};
+		7,
+		{INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID, BOOLOID, INT8OID, InvalidOid},
+		NULL};
+	Datum values[] = {Int32GetDatum(session->config->source_id),
+					  TimestampTzGetDatum(host_to_timestamp(pane->start)),
+					  Int64GetDatum(pane->list->list_id),
+					  Int64GetDatum((int64) pane->incarnation),
+					  BoolGetDatum(pane->sealed),
+					  Int64GetDatum(session->flushes + 1),
+					  sketch_datum(pane->sketch)};
 
 	statement.types[6] = sketch_type();
 	if (spi_run(&statement, values, NULL) != 1)
@@ -268,12 +308,15 @@ update_pane(const StoreSession *session, const TkPane *pane)
 static void
 seal_pane(const StoreSession *session, const TkPane *pane)
 {
-	static SpiStatement statement = {
-		"UPDATE topk.live SET sealed = true WHERE source_id = $1 AND pane = $2 AND list_id = $3 AND incarnation = $4 "
-		"AND NOT sealed",
-		4, {INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID}, NULL};
-	Datum values[] = {Int32GetDatum(session->config->source_id), TimestampTzGetDatum(host_to_timestamp(pane->start)),
-					  Int64GetDatum(pane->list->list_id), Int64GetDatum((int64) pane->incarnation)};
+	static SpiStatement statement = {"UPDATE topk.live SET sealed = true WHERE source_id = $1 AND pane = $2 "
+									 "AND list_id = $3 AND incarnation = $4 "
+									 "AND NOT sealed",
+									 4,
+									 {INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID},
+									 NULL};
+	Datum values[] = {Int32GetDatum(session->config->source_id),
+					  TimestampTzGetDatum(host_to_timestamp(pane->start)), Int64GetDatum(pane->list->list_id),
+					  Int64GetDatum((int64) pane->incarnation)};
 
 	if (spi_run(&statement, values, NULL) != 1)
 		fenced("a pane");
@@ -312,15 +355,21 @@ static void
 flush_dead_letter(const StoreSession *session, const StoreDeadLetter *letter)
 {
 	static SpiStatement statement = {
-		"INSERT INTO topk.dead_letter (source_id, topic, partition, kafka_offset, key, payload, payload_bytes, reason) "
+		"INSERT INTO topk.dead_letter (source_id, topic, partition, kafka_offset, key, payload, "
+		"payload_bytes, reason) "
 		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-		8, {INT4OID, TEXTOID, INT4OID, INT8OID, BYTEAOID, BYTEAOID, INT8OID, TEXTOID}, NULL};
+		8,
+		{INT4OID, TEXTOID, INT4OID, INT8OID, BYTEAOID, BYTEAOID, INT8OID, TEXTOID},
+		NULL};
 	char nulls[] = "        ";
-	Datum values[] = {Int32GetDatum(session->config->source_id), CStringGetTextDatum(session->config->topic),
-					  Int32GetDatum(letter->partition), Int64GetDatum(letter->offset),
+	Datum values[] = {Int32GetDatum(session->config->source_id),
+					  CStringGetTextDatum(session->config->topic),
+					  Int32GetDatum(letter->partition),
+					  Int64GetDatum(letter->offset),
 					  bytea_datum(letter->key, letter->key_len, &nulls[4]),
 					  bytea_datum(letter->payload, letter->payload_len, &nulls[5]),
-					  Int64GetDatum((int64) letter->payload_bytes), CStringGetTextDatum(tk_reason_name(letter->reason))};
+					  Int64GetDatum((int64) letter->payload_bytes),
+					  CStringGetTextDatum(tk_reason_name(letter->reason))};
 
 	spi_run(&statement, values, nulls);
 }
@@ -329,14 +378,22 @@ static void
 flush_worker(const StoreSession *session)
 {
 	static SpiStatement statement = {
-		"INSERT INTO topk.worker AS w (source_id, worker, pid, state, config_version, started_at, last_flush_at, last_flush_ms, "
+		"INSERT INTO topk.worker AS w (source_id, worker, pid, state, config_version, started_at, "
+		"last_flush_at, last_flush_ms, "
 		"panes, memory_bytes) VALUES ($1, $2, $3, 'running', $4, now(), now(), $5, $6, $7) "
-		"ON CONFLICT (source_id, worker) DO UPDATE SET pid = $3, state = 'running', config_version = $4, last_flush_at = now(), "
+		"ON CONFLICT (source_id, worker) DO UPDATE SET pid = $3, state = 'running', config_version = $4, "
+		"last_flush_at = now(), "
 		"last_flush_ms = $5, panes = $6, memory_bytes = $7, last_error = NULL, last_error_at = NULL",
-		7, {INT4OID, INT4OID, INT4OID, INT8OID, FLOAT8OID, INT4OID, INT8OID}, NULL};
-	Datum values[] = {Int32GetDatum(session->config->source_id), Int32GetDatum(session->worker), Int32GetDatum(MyProcPid),
-					  Int64GetDatum(session->config->version), Float8GetDatum(session->last_flush_ms),
-					  Int32GetDatum(tk_pane_count(session->panes)), Int64GetDatum((int64) tk_pane_set_bytes(session->panes))};
+		7,
+		{INT4OID, INT4OID, INT4OID, INT8OID, FLOAT8OID, INT4OID, INT8OID},
+		NULL};
+	Datum values[] = {Int32GetDatum(session->config->source_id),
+					  Int32GetDatum(session->worker),
+					  Int32GetDatum(MyProcPid),
+					  Int64GetDatum(session->config->version),
+					  Float8GetDatum(session->last_flush_ms),
+					  Int32GetDatum(tk_pane_count(session->panes)),
+					  Int64GetDatum((int64) tk_pane_set_bytes(session->panes))};
 
 	spi_run(&statement, values, NULL);
 }
@@ -359,17 +416,23 @@ void
 store_note_state(void *arg)
 {
 	static SpiStatement statement = {
-		"INSERT INTO topk.worker AS w (source_id, worker, pid, state, config_version, started_at, last_error, last_error_at) "
+		"INSERT INTO topk.worker AS w (source_id, worker, pid, state, config_version, started_at, "
+		"last_error, last_error_at) "
 		"SELECT $1, $2, $3, $4, $5, now(), $6, CASE WHEN $6 IS NOT NULL THEN now() END "
 		"WHERE EXISTS (SELECT FROM topk.source WHERE source_id = $1) "
-		"ON CONFLICT (source_id, worker) DO UPDATE SET pid = $3, state = $4, config_version = coalesce($5, w.config_version), "
+		"ON CONFLICT (source_id, worker) DO UPDATE SET pid = $3, state = $4, config_version = coalesce($5, "
+		"w.config_version), "
 		"started_at = CASE WHEN w.pid = $3 THEN w.started_at ELSE now() END, "
-		"last_error = coalesce($6, w.last_error), last_error_at = coalesce(excluded.last_error_at, w.last_error_at)",
-		6, {INT4OID, INT4OID, INT4OID, TEXTOID, INT8OID, TEXTOID}, NULL};
+		"last_error = coalesce($6, w.last_error), last_error_at = coalesce(excluded.last_error_at, "
+		"w.last_error_at)",
+		6,
+		{INT4OID, INT4OID, INT4OID, TEXTOID, INT8OID, TEXTOID},
+		NULL};
 	const StoreState *state = arg;
 	char nulls[] = "      ";
-	Datum values[] = {Int32GetDatum(state->source_id), Int32GetDatum(state->worker), Int32GetDatum(MyProcPid),
-					  CStringGetTextDatum(state->state), Int64GetDatum(state->config_version), (Datum) 0};
+	Datum values[] = {
+		Int32GetDatum(state->source_id),   Int32GetDatum(state->worker),         Int32GetDatum(MyProcPid),
+		CStringGetTextDatum(state->state), Int64GetDatum(state->config_version), (Datum) 0};
 
 	nulls[4] = state->config_version == 0 ? 'n' : ' ';
 	nulls[5] = state->error == NULL ? 'n' : ' ';

@@ -51,7 +51,7 @@ typedef struct StoreDeadLetter
 	const char *key; /* NULL: none */
 	size_t key_len;
 	const char *payload;
-	size_t payload_len;	  /* as kept */
+	size_t payload_len;   /* as kept */
 	size_t payload_bytes; /* as received */
 	struct StoreDeadLetter *next;
 } StoreDeadLetter;
@@ -73,7 +73,8 @@ typedef struct StoreSession
 /* Inside a step: what was idle is so no longer, until a broker has confirmed it again. */
 extern void store_forget_idle(int32 source_id, int worker);
 
-/* arg: StoreSession.  Takes its partitions, filling in epoch, offsets and clocks, and draws the run number. */
+/* arg: StoreSession.  Takes its partitions, filling in epoch, offsets and clocks, and draws the run number.
+ */
 extern void store_claim(void *arg);
 
 /* One family and the ids that the store has for it; the worker takes them over after the commit. */
@@ -109,7 +110,7 @@ typedef struct StoreState
 	int32 source_id;
 	int worker;
 	const char *state;
-	int64 config_version;	/* 0: unknown */
+	int64 config_version;   /* 0: unknown */
 	const HostError *error; /* NULL: none */
 } StoreState;
 

@@ -2,9 +2,9 @@
  * worker.c - the process that reads some partitions of one source.
  *
  * A session: load the configuration, connect, ask for the partitions and the range of their logs, claim them
- * (from then on nobody else can move their offsets), read from the stored offsets, and flush once an interval.
- * All that a session knows is in one memory context; when it ends, for whatever reason, what was not flushed is
- * forgotten and read again.  A session ends when
+ * (from then on nobody else can move their offsets), read from the stored offsets, and flush once an
+ *interval. All that a session knows is in one memory context; when it ends, for whatever reason, what was not
+ *flushed is forgotten and read again.  A session ends when
  *	 - a flush finds itself fenced (the configuration changed, another worker took over): a new one begins;
  *	 - Kafka or memory fails: a new one begins, after a pause that grows;
  *	 - the source is gone, paused, or has fewer workers now: the process exits 0;
@@ -36,7 +36,8 @@
 void
 worker_note_state(Worker *worker, const char *state, const HostError *error)
 {
-	StoreState note = {worker->args.id, worker->args.number, state, worker->config ? worker->config->version : 0, error};
+	StoreState note = {worker->args.id, worker->args.number, state,
+					   worker->config ? worker->config->version : 0, error};
 
 	(void) host_try(store_note_state, &note, NULL);
 }
@@ -55,13 +56,15 @@ worker_report_logs(Worker *worker)
 	int level;
 
 	for (int i = 0; i < 100 && consumer_next_log(worker->consumer, &level, line, sizeof(line)); i++)
-		ereport(log_level(level), errcode(ERRCODE_CONNECTION_FAILURE), errmsg_internal("topk Kafka: %s", line));
+		ereport(log_level(level), errcode(ERRCODE_CONNECTION_FAILURE),
+				errmsg_internal("topk Kafka: %s", line));
 }
 
 static Verdict
 fail_consumer(Worker *worker, const ConsumerError *error)
 {
-	int sqlstate = error->fault == CONSUMER_CONFIG ? ERRCODE_INVALID_PARAMETER_VALUE : ERRCODE_CONNECTION_FAILURE;
+	int sqlstate =
+		error->fault == CONSUMER_CONFIG ? ERRCODE_INVALID_PARAMETER_VALUE : ERRCODE_CONNECTION_FAILURE;
 
 	host_error(&worker->error, sqlstate, "%s", error->message);
 	return TRY_LATER;
@@ -109,7 +112,8 @@ find_partitions(Worker *worker)
 		StorePartition *partition = &session->partitions[session->n_partitions++];
 
 		partition->partition = p;
-		if (!consumer_log_range(worker->consumer, p, METADATA_TIMEOUT_MS, &partition->low, &partition->log_end, &error))
+		if (!consumer_log_range(worker->consumer, p, METADATA_TIMEOUT_MS, &partition->low,
+								&partition->log_end, &error))
 			return fail_consumer(worker, &error);
 		host_check_interrupts();
 	}
@@ -143,8 +147,8 @@ claim(Worker *worker)
 
 	if (!host_try(store_claim, session, &worker->error))
 		return TRY_LATER;
-	session->panes = tk_pane_set_create(&allocator, &worker->config->extract, worker->config->k, worker->config->capacity,
-										(uint32) session->run);
+	session->panes = tk_pane_set_create(&allocator, &worker->config->extract, worker->config->k,
+										worker->config->capacity, (uint32) session->run);
 	if (session->panes != NULL)
 		worker->intake = intake_create(session, worker->context);
 	if (worker->intake != NULL)
@@ -184,8 +188,8 @@ open_session(Worker *worker)
 
 	if (verdict != GO_ON)
 		return verdict;
-	worker->consumer = consumer_open(worker->config->properties, worker->config->n_properties, worker->config->topic,
-									 host_setting("topk.prefetch_memory"), &error);
+	worker->consumer = consumer_open(worker->config->properties, worker->config->n_properties,
+									 worker->config->topic, host_setting("topk.prefetch_memory"), &error);
 	if (worker->consumer == NULL)
 		return fail_consumer(worker, &error);
 	verdict = find_partitions(worker);
@@ -226,8 +230,8 @@ take_fault(Worker *worker, const ConsumerEvent *event)
 		ereport(DEBUG1, errmsg_internal("topk Kafka: %s", event->message));
 		return GO_ON; /* librdkafka reconnects by itself */
 	}
-	host_error(&worker->error, ERRCODE_CONNECTION_FAILURE, "partition %d, offset " INT64_FORMAT ": %s", event->partition,
-			   event->offset, event->message);
+	host_error(&worker->error, ERRCODE_CONNECTION_FAILURE, "partition %d, offset " INT64_FORMAT ": %s",
+			   event->partition, event->offset, event->message);
 	return TRY_LATER;
 }
 

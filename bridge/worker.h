@@ -19,9 +19,9 @@
 typedef enum Verdict
 {
 	GO_ON,
-	EXIT,	   /* not wanted any more */
-	AGAIN,	   /* fenced: at once */
-	TRY_LATER  /* after a pause */
+	EXIT,     /* not wanted any more */
+	AGAIN,    /* fenced: at once */
+	TRY_LATER /* after a pause */
 } Verdict;
 
 typedef struct Worker

@@ -2,7 +2,8 @@
  * worker_flush.c - what a worker does once an interval: seal, look at the ends of the logs, flush.
  *
  * New families and lists get their ids first, in transactions of their own, so that a flush never waits for
- * another worker's.  Then store_flush writes everything in one.  What is in memory changes only after a commit.
+ * another worker's.  Then store_flush writes everything in one.  What is in memory changes only after a
+ * commit.
  */
 #include "postgres.h"
 
@@ -10,7 +11,8 @@
 
 #include "worker.h"
 
-#define LOG_END_INTERVAL (5 * TK_US_PER_SECOND) /* between checks that a silent partition is really at its end */
+#define LOG_END_INTERVAL                                                                                     \
+	(5 * TK_US_PER_SECOND) /* between checks that a silent partition is really at its end */
 #define HEARTBEAT (10 * TK_US_PER_SECOND)
 #define MAX_LETTER_BYTES (16 * 1024 * 1024) /* flush early rather than hold more dead letters */
 #define LISTS_PER_STEP 1000
@@ -26,7 +28,8 @@ intern_families(Worker *worker, HostError *error)
 	{
 		StoreFamily intern = {.session = session, .family = family};
 
-		intern.across_ids = MemoryContextAllocZero(worker->context, sizeof(int64) * Max(family->n_dimensions, 1));
+		intern.across_ids =
+			MemoryContextAllocZero(worker->context, sizeof(int64) * Max(family->n_dimensions, 1));
 		if (!host_try(store_intern_family, &intern, error))
 			return false;
 		family->all->list_id = intern.all_id;
@@ -150,7 +153,8 @@ worker_flush(Worker *worker)
 		if (host_should_stop())
 			return EXIT;
 		failures++;
-		ereport(WARNING, errcode(error.sqlstate), errmsg("topk could not flush, and will try again: %s", error.message));
+		ereport(WARNING, errcode(error.sqlstate),
+				errmsg("topk could not flush, and will try again: %s", error.message));
 		worker_note_state(worker, "retrying", &error);
 		host_wait(host_backoff(failures, 10000));
 	}
@@ -192,7 +196,8 @@ seal(Worker *worker, bool everything, int64 now)
 	return worker->watermark == TK_NO_TIME ? 0 : tk_pane_seal(worker->session.panes, worker->watermark);
 }
 
-/* Looks again whether silent partitions are at the end of their logs: only a broker that answers can say so. */
+/* Looks again whether silent partitions are at the end of their logs: only a broker that answers can say so.
+ */
 static void
 check_log_ends(Worker *worker, int64 now)
 {

@@ -20,8 +20,8 @@
  * - A consumer whose position has been dropped is told OFFSET_OUT_OF_RANGE, as
  *   by a real broker whose retention has run over it.  What follows is the
  *   consumer's auto.offset.reset.  The bridge does not jump: the source stays
- *   in the state `retrying`, and its last error says which offsets there are.  So: at a rate that the bridge keeps up with, or
- *   soon after it has been down, nothing is lost; after a longer pause it is.
+ *   in the state `retrying`, and its last error says which offsets there are.  So: at a rate that the bridge
+ *keeps up with, or soon after it has been down, nothing is lost; after a longer pause it is.
  * - Batches are found by a walk through the list of them.  Producers do well to
  *   linger for some milliseconds, or that list gets long.
  * - There are no topic settings, no deletion, no ACLs and no TLS.

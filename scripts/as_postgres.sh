@@ -75,7 +75,7 @@ end_strays()
 
 clean_up()
 {
-    local found= signal
+    local found='' signal
 
     for signal in TERM KILL
     do

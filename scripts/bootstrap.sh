@@ -166,6 +166,8 @@ main()
         *) die "which tier? build, demo, kafka or test" ;;
     esac
     [ -z "${TOPK_SKIP_BOOTSTRAP:-}" ] || return 0
+    # one word a package
+    # shellcheck disable=SC2046
     command -v dpkg-query >/dev/null || check_may_install $(packages_for "$tier" 15)
 
     needed=$(packages_for "$tier" "$(postgresql_major)")

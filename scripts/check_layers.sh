@@ -8,8 +8,9 @@
 #   bridge, edges         librdkafka only in consumer.c, hiredis only in redis_client.c, SPI only in the stores;
 #                         no edge includes another
 set -uo pipefail
+shopt -s extglob nullglob
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 failed=0
 
 # forbid WHAT PATTERN FILE...: no #include of the files may match.
@@ -26,20 +27,17 @@ forbid()
 }
 
 postgresql='postgres\.h|fmgr\.h|c\.h|access/|catalog/|commands/|executor/|lib/|nodes/|storage/|utils/|miscadmin\.h'
-pure=$(ls bridge/{event_time,watermark,path,extract,counted_memory,shape,family,pane}.c bridge/decode_json.cc \
+pure=(bridge/{event_time,watermark,path,extract,counted_memory,shape,family,pane}.c bridge/decode_json.cc
     bridge/{event_time,watermark,decode,extract,counted_memory,pane,pane_set}.h)
-not_consumer=$(ls bridge/*.c bridge/*.cc bridge/*.h | grep -v '^bridge/consumer\.c$')
-not_redis=$(ls bridge/*.c bridge/*.cc bridge/*.h | grep -v '^bridge/redis_client\.c$')
+not_consumer=(bridge/!(consumer).c bridge/*.cc bridge/*.h)
+not_redis=(bridge/!(redis_client).c bridge/*.cc bridge/*.h)
 
 forbid 'the sketch library must stand alone' "$postgresql|\.\./|librdkafka|hiredis" src/sketch/*.[ch]
 forbid 'the type must not know the bridge' '\.\./bridge|bridge/|librdkafka|hiredis|simdjson' src/*.[ch] src/sketch/*.[ch]
-# shellcheck disable=SC2086
 forbid 'a pure part of the bridge includes PostgreSQL, Kafka or Redis' \
-    "$postgresql|librdkafka|hiredis|host\.h|store\.h|consumer\.h|redis_client\.h" $pure
-# shellcheck disable=SC2086
-forbid 'only bridge/consumer.c may know librdkafka' 'librdkafka' $not_consumer
-# shellcheck disable=SC2086
-forbid 'only bridge/redis_client.c may know hiredis' 'hiredis' $not_redis
+    "$postgresql|librdkafka|hiredis|host\.h|store\.h|consumer\.h|redis_client\.h" "${pure[@]}"
+forbid 'only bridge/consumer.c may know librdkafka' 'librdkafka' "${not_consumer[@]}"
+forbid 'only bridge/redis_client.c may know hiredis' 'hiredis' "${not_redis[@]}"
 forbid 'the edge to Kafka includes another part' "$postgresql|host\.h|store\.h|redis_client\.h" bridge/consumer.[ch]
 forbid 'the edge to Redis includes another part' "$postgresql|host\.h|store\.h|consumer\.h" bridge/redis_client.[ch]
 forbid 'an edge to PostgreSQL includes another edge' 'consumer\.h|redis_client\.h|librdkafka|hiredis' \

@@ -54,7 +54,7 @@ make_directory()
 
 show()
 {
-    local KAFKA= PGPORT= REDIS_PORT=
+    local KAFKA='' PGPORT='' REDIS_PORT=''
 
     # shellcheck disable=SC1091
     . "$link/servers"
@@ -82,7 +82,10 @@ start()
         show
         return
     fi
-    [ ! -L "$link" ] && [ ! -e "$link" ] || stop
+    if [ -L "$link" ] || [ -e "$link" ]
+    then
+        stop
+    fi
     [ -x "$top/build/kafka_admin" ] || die "build/kafka_admin is missing: run make tools"
     "$top/scripts/kafka-jars.sh"
     make_directory
@@ -108,7 +111,7 @@ end_process()
 
 stop()
 {
-    local KAFKA_PID= REDIS_PID= dir
+    local KAFKA_PID='' REDIS_PID='' dir
 
     [ -e "$link" ] || [ -L "$link" ] || return 0
     dir=$(readlink -m "$link")

@@ -46,10 +46,10 @@ is($pipeline->value('SELECT count(*) FROM topk.live l JOIN topk.list USING (list
 compare_windows($pipeline);
 compare_redis($pipeline, $redis, 'clicks', 720);
 
-# Restart in the middle of a stream: nothing lost, nothing twice.  (Later event times, so that nothing is late.)
+# Restart in the middle of a stream, some of it late: nothing lost, nothing twice.
 my $log = "$dir/generate.log";
 $kafka->generate_in_background('events', $log, '--events' => $events / 2, '--rate' => 100_000, '--seed' => 2,
-    '--start' => '2025-03-01T10:12:00Z', '--span' => 300, '--disorder' => 5);
+    '--start' => '2025-03-01T10:12:00Z', '--span' => 300, '--disorder' => 5, '--late' => 0.01);
 for my $mode ('fast', 'immediate')
 {
     my $read = $pipeline->value('SELECT sum(events) FROM topk.partition') + $events / 10;
@@ -61,9 +61,11 @@ my $whole = $events + $events / 2;
 $pipeline->wait_for('SELECT sum(events) FROM topk.partition', $whole);
 $summary = $pipeline->recount;
 is($summary->{events}, $whole, 'the topic holds both streams');
+cmp_ok($summary->{late}, '>', 0, '... and late events');
 compare_counts($pipeline, $summary);
 compare_windows($pipeline);
 compare_global($pipeline);
+cmp_ok($pipeline->value('SELECT max(revision) FROM topk.win_state'), '>', 1, 'late events have changed final windows');
 compare_redis($pipeline, $redis, 'clicks', 1200);
 
 # What stays out of ordinary backends.
