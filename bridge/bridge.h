@@ -22,6 +22,7 @@ extern void LauncherInit(void);
 /* SQL functions; PostgreSQL 15 does not export them by itself. */
 extern PGDLLEXPORT Datum topk_wake(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum topk_process_runs(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum topk_system_id(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum topk_kafka_validator(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum topk_redis_validator(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum topk_path_error(PG_FUNCTION_ARGS);

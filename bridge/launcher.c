@@ -15,6 +15,7 @@
 #include "access/htup_details.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_database.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -59,6 +60,7 @@ typedef struct Managed
 PGDLLEXPORT void topk_launcher_main(Datum arg);
 PG_FUNCTION_INFO_V1(topk_wake);
 PG_FUNCTION_INFO_V1(topk_process_runs);
+PG_FUNCTION_INFO_V1(topk_system_id);
 
 static LauncherShared *shared = NULL;
 static shmem_startup_hook_type next_startup_hook = NULL;
@@ -166,6 +168,13 @@ topk_process_runs(PG_FUNCTION_ARGS)
 	PGPROC *process = BackendPidGetProc(PG_GETARG_INT32(0));
 
 	PG_RETURN_BOOL(process != NULL && process->databaseId == MyDatabaseId);
+}
+
+/* topk.system_id() */
+Datum
+topk_system_id(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64((int64) GetSystemIdentifier());
 }
 
 /* ---------------------------------------------------------------- managers */
@@ -341,6 +350,7 @@ topk_launcher_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			scanned = 0; /* it may have been off */
 		}
 	}
 	proc_exit(0);

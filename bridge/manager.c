@@ -49,13 +49,13 @@ static List *children = NIL;
 static bool out_of_slots = false;
 
 static const char wanted_sql[] =
-	"SELECT 'w', s.source_id, n, format('topk worker %s.%s', s.name, n) FROM topk.source s, "
-	"generate_series(0, s.workers - 1) n "
+	"SELECT * FROM ("
+	"SELECT 'w', s.source_id, n, format('topk worker %s.%s', s.name, n) "
+	"FROM topk.source s, generate_series(0, s.workers - 1) n "
 	"WHERE s.enabled AND EXISTS (SELECT FROM topk.rule r WHERE r.source_id = s.source_id) "
 	"UNION ALL SELECT 'c', s.source_id, 0, format('topk closer %s', s.name) FROM topk.source s "
-	"UNION ALL SELECT 'p', k.sink_id, 0, format('topk publisher %s', k.name) FROM topk.sink k WHERE "
-	"k.enabled "
-	"ORDER BY 1, 2, 3";
+	"UNION ALL SELECT 'p', k.sink_id, 0, format('topk publisher %s', k.name) FROM topk.sink k WHERE k.enabled"
+	") wanted WHERE topk.at_home() ORDER BY 1, 2, 3";
 
 static Child *
 child_of(char role, int32 id, int32 number)
@@ -220,6 +220,21 @@ stop_unwanted(void)
 	}
 }
 
+/* Lets the children go; they end by themselves. */
+static void
+stop_all(void)
+{
+	ListCell *cell;
+
+	foreach (cell, children)
+	{
+		Child *child = lfirst(cell);
+
+		if (child->handle != NULL)
+			TerminateBackgroundWorker(child->handle);
+	}
+}
+
 void
 topk_manager_main(Datum arg)
 {
@@ -229,26 +244,19 @@ topk_manager_main(Datum arg)
 	children_context = AllocSetContextCreate(TopMemoryContext, "topk manager", ALLOCSET_DEFAULT_SIZES);
 	if (!host_lock('m', 0, 0))
 		proc_exit(0);
-	while (!host_should_stop() && exists)
+	/* with topk.enabled off no connection stays, so that the database can be copied or dropped */
+	while (!host_should_stop() && exists && host_setting_bool("topk.enabled"))
 	{
 		HostError error;
 
 		notice_ended();
-		if (!host_setting_bool("topk.enabled"))
-			stop_unwanted();
-		else if (host_try(start_wanted, &exists, &error))
+		if (host_try(start_wanted, &exists, &error))
 			stop_unwanted();
 		else
 			ereport(LOG, errcode(error.sqlstate), errmsg("topk manager: %s", error.message));
 		if (exists)
 			host_wait(CYCLE_MS);
 	}
-	for (ListCell *cell = list_head(children); cell != NULL; cell = lnext(children, cell))
-	{
-		Child *child = lfirst(cell);
-
-		if (child->handle != NULL)
-			TerminateBackgroundWorker(child->handle);
-	}
+	stop_all();
 	proc_exit(0);
 }

@@ -89,6 +89,23 @@ BEGIN
 END
 $$;
 
+-- Is this the database that the sources were made in, or adopted by?
+CREATE FUNCTION topk.at_home() RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT NOT EXISTS (SELECT FROM topk.home h
+        WHERE (h.system_id, h.database) <> (topk.system_id(), (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())))
+$$;
+
+CREATE FUNCTION topk.adopt() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO topk.home (database) SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database()
+    ON CONFLICT (only_row) DO UPDATE SET system_id = excluded.system_id, database = excluded.database;
+    UPDATE topk.partition SET epoch = epoch + 1;
+    UPDATE topk.sink SET incarnation = greatest(incarnation + 1, extract(epoch FROM now())::bigint);
+    PERFORM topk.wake();
+END
+$$;
+COMMENT ON FUNCTION topk.adopt IS 'lets the sources and sinks of this copy of a database run, which the original''s must not any more';
+
 CREATE FUNCTION topk.create_source(
     name             text,
     server           text,
@@ -143,6 +160,12 @@ BEGIN
     PERFORM topk.check_interval('max_future', max_future, '0 seconds', '365 days');
     PERFORM topk.check_interval('flush_interval', flush_interval, '10 milliseconds', '1 minute');
 
+    IF NOT topk.at_home() THEN
+        RAISE EXCEPTION 'this database is a copy, whose sources do not run' USING ERRCODE = 'object_not_in_prerequisite_state',
+            HINT = 'SELECT topk.adopt() makes it their home.';
+    END IF;
+    INSERT INTO topk.home (database) SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database()
+    ON CONFLICT DO NOTHING;
     BEGIN
         INSERT INTO topk.source (name, server, topic, workers, start_at, event_type_path, time_path, tenant_path, pane_size,
             out_of_orderness, allowed_lateness, idle_timeout, max_future, flush_interval, k, capacity)

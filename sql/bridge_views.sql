@@ -80,6 +80,7 @@ COMMENT ON VIEW topk.stat_watermark IS 'event time of each partition, and which 
 CREATE VIEW topk.stat_source WITH (security_invoker = true) AS
 SELECT s.name AS source,
        CASE WHEN NOT s.enabled THEN 'paused'
+            WHEN NOT topk.at_home() THEN 'not adopted'
             WHEN NOT EXISTS (SELECT FROM topk.rule r WHERE r.source_id = s.source_id) THEN 'no rules'
             WHEN coalesce(w.running, 0) = 0 THEN 'not running'
             WHEN w.worst IS NOT NULL THEN w.worst
@@ -110,7 +111,7 @@ COMMENT ON VIEW topk.stat_source IS 'each source: state, lag in messages, counts
 
 CREATE VIEW topk.stat_sink WITH (security_invoker = true) AS
 SELECT k.name AS sink, s.name AS source,
-       CASE WHEN NOT k.enabled THEN 'paused' WHEN topk.process_runs(p.pid) THEN p.state ELSE 'not running' END AS state,
+       CASE WHEN NOT k.enabled THEN 'paused' WHEN NOT topk.at_home() THEN 'not adopted' WHEN topk.process_runs(p.pid) THEN p.state ELSE 'not running' END AS state,
        p.pid, p.last_publish_at, p.keys_published, p.last_error, p.last_error_at
 FROM topk.sink k JOIN topk.source s USING (source_id)
 LEFT JOIN topk.publisher p USING (sink_id);

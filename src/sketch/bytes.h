@@ -19,20 +19,28 @@
 #define TK_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define TK_NOINLINE __attribute__((noinline))
 #define TK_PREFETCH(address) __builtin_prefetch(address)
+#if defined(__clang__)
+#define TK_UNROLL_8
+#else
+#define TK_UNROLL_8 _Pragma("GCC unroll 8")
+#endif
 #else
 #define TK_LIKELY(x) (x)
 #define TK_UNLIKELY(x) (x)
 #define TK_NOINLINE
 #define TK_PREFETCH(address) ((void) (address))
+#define TK_UNROLL_8
 #endif
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 #define TK_LITTLE_64(v) tk_swap64(v)
 #define TK_LITTLE_32(v) __builtin_bswap32(v)
+#define TK_LITTLE_16(v) __builtin_bswap16(v)
 #define TK_BIG_64(v) (v)
 #else
 #define TK_LITTLE_64(v) (v)
 #define TK_LITTLE_32(v) (v)
+#define TK_LITTLE_16(v) (v)
 #define TK_BIG_64(v) tk_swap64(v)
 #endif
 
@@ -66,6 +74,15 @@ tk_load32(const uint8_t *p)
 	return TK_LITTLE_32(v);
 }
 
+static inline uint16_t
+tk_load16(const uint8_t *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return TK_LITTLE_16(v);
+}
+
 /* The eight bytes at p as a number that sorts as they do. */
 static inline uint64_t
 tk_load64_big(const uint8_t *p)
@@ -76,15 +93,32 @@ tk_load64_big(const uint8_t *p)
 	return TK_BIG_64(v);
 }
 
+/*
+ * The same of bytes that may be fewer, as if zeros followed: where two such numbers differ, the bytes sort
+ * as they do.
+ */
+static inline uint64_t
+tk_prefix(const uint8_t *p, size_t len)
+{
+	uint8_t padded[8] = {0};
+
+	if (TK_LIKELY(len >= 8))
+		return tk_load64_big(p);
+	for (size_t at = 0; at < len; at++)
+		padded[at] = p[at];
+	return tk_load64_big(padded);
+}
+
 /* Without early exit: nearly all that is compared is equal, and a branch less cannot be guessed wrong. */
 static inline bool
 tk_bytes_equal(const uint8_t *a, const uint8_t *b, size_t len)
 {
 	if (TK_LIKELY(len >= 8))
 	{
-		uint64_t difference = tk_load64(a + len - 8) ^ tk_load64(b + len - 8);
+		uint64_t difference = tk_load64(a) ^ tk_load64(b);
 
-		for (size_t at = 0; at + 8 < len; at += 8)
+		difference |= tk_load64(a + len - 8) ^ tk_load64(b + len - 8);
+		for (size_t at = 8; at + 8 < len; at += 8)
 			difference |= tk_load64(a + at) ^ tk_load64(b + at);
 		return difference == 0;
 	}

@@ -147,7 +147,7 @@ read_strings(DsReader *reader, TkIncoming *in)
 			return false;
 		in[i].key = reader->at;
 		in[i].len = len;
-		in[i].at = (uint32_t) tk_hash_bytes(reader->at, len);
+		in[i].hash = (uint32_t) tk_hash_bytes(reader->at, len);
 		reader->key_bytes += len;
 		reader->at += len;
 	}
@@ -167,7 +167,7 @@ read_longs(DsReader *reader, TkIncoming *in)
 		tk_bigint_key(bits >> 63 ? (int64_t) (bits & INT64_MAX) + INT64_MIN : (int64_t) bits, key);
 		in[i].key = key;
 		in[i].len = DS_LONG_BYTES;
-		in[i].at = (uint32_t) tk_hash_bytes(key, DS_LONG_BYTES);
+		in[i].hash = (uint32_t) tk_hash_bytes(key, DS_LONG_BYTES);
 	}
 	reader->key_bytes = (uint64_t) reader->summary.count * DS_LONG_BYTES;
 	return true;

@@ -5,30 +5,51 @@
  */
 #include "wire.h"
 
-/*
- * Give each entry its key and hash, and check what only keys can show; equal keys are found when they are
- * merged.
- */
+/* Are all text keys UTF-8? Most are ASCII, which is seen without looking where one ends. */
 static bool
-read_keys(const TkWire *wire, TkIncoming *in)
+check_text(const TkWire *wire, const TkIncoming *in)
 {
 	const uint8_t *key = wire->at;
-	uint64_t previous = UINT64_MAX;
-	bool check =
-		wire->summary.kind == TK_KIND_TEXT && !tk_text_is_plain(wire->at, (size_t) (wire->end - wire->at));
 
+	if (wire->summary.kind != TK_KIND_TEXT || tk_text_is_plain(key, (size_t) (wire->end - key)))
+		return true;
 	for (uint32_t i = 0; i < wire->summary.count; i++)
 	{
-		uint32_t len = wire->varying ? in[i].len : (uint32_t) wire->width;
+		size_t len = wire->varying ? in[i].len : (size_t) wire->width;
 
-		if (check && !tk_text_is_valid(key, len))
+		if (!tk_text_is_valid(key, len))
 			return false;
-		if (in[i].excess == previous && tk_bytes_compare(in[i - 1].key, in[i - 1].len, key, len) >= 0)
+		key += len;
+	}
+	return true;
+}
+
+/*
+ * Give each entry its key and hash, and check that those of equal excess ascend; equal keys elsewhere are
+ * found when they are merged. `varying` is a constant where this is called: two loops.
+ */
+static inline bool
+read_keys(const TkWire *wire, TkIncoming *in, bool varying)
+{
+	const uint8_t *key = wire->at;
+	uint32_t count = wire->summary.count;
+	uint32_t len = (uint32_t) wire->width;
+	uint64_t excess = UINT64_MAX;
+	uint64_t prefix = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+	{
+		uint64_t prefix_before = prefix;
+
+		len = varying ? in[i].len : len;
+		prefix = tk_prefix(key, len);
+		if (in[i].excess == excess && TK_UNLIKELY(prefix <= prefix_before) &&
+			tk_bytes_compare(in[i - 1].key, in[i - 1].len, key, len) >= 0)
 			return false;
-		previous = in[i].excess;
+		excess = in[i].excess;
 		in[i].key = key;
 		in[i].len = len;
-		in[i].at = (uint32_t) tk_hash_bytes(key, len);
+		in[i].hash = (uint32_t) tk_hash_bytes(key, len);
 		key += len;
 	}
 	return true;
@@ -37,8 +58,11 @@ read_keys(const TkWire *wire, TkIncoming *in)
 static bool
 read_entries(TkWire *wire, TkIncoming *in)
 {
-	return tk_wire_excess(wire, in) && tk_wire_gaps(wire, in) && tk_wire_lengths(wire, in) &&
-		   read_keys(wire, in);
+	if (!tk_wire_excess(wire, in) || !tk_wire_gaps(wire, in) || !tk_wire_lengths(wire, in))
+		return false;
+	if (!check_text(wire, in))
+		return false;
+	return wire->varying ? read_keys(wire, in, true) : read_keys(wire, in, false);
 }
 
 /*

@@ -51,7 +51,7 @@ typedef struct TkEntry
 typedef struct TkBucket
 {
 	uint16_t tag[TK_BUCKET_SLOTS];      /* 0: empty */
-	uint16_t position[TK_BUCKET_SLOTS]; /* low half */
+	uint16_t position[TK_BUCKET_SLOTS]; /* low half; 0 in an empty slot, as in position_high */
 } TkBucket;
 
 struct TkSketch
@@ -88,7 +88,7 @@ typedef struct TkIncoming
 	uint64_t excess;
 	uint64_t gap;
 	uint32_t len;
-	uint32_t at; /* the key's hash, then its position in the destination */
+	uint32_t hash; /* low half */
 } TkIncoming;
 
 /* Something to be sorted by (major desc, minor desc, key asc). */
@@ -123,7 +123,7 @@ tk_entry_key(const TkSketch *s, uint32_t position)
 static inline uint32_t
 tk_stored_length(const uint8_t *key)
 {
-	return (uint32_t) key[-2] | (uint32_t) key[-1] << 8;
+	return tk_load16(key - TK_LENGTH_BYTES);
 }
 
 static inline uint32_t

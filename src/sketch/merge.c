@@ -4,8 +4,8 @@
  *
  * Excess, gap, theta and total each add, and a key that one side lacks adds nothing (internal.h says
  * why), so a merge looks at the source's entries only. All memory is got first; then the entries are
- * found or made; only then is anything added. So a merge that fails, even on a stored source that turns
- * out to hold a key twice, leaves the destination as it was.
+ * found or made, and added to. What can still fail, a stored source that turns out to hold a key twice,
+ * is undone, so that a merge that fails leaves the destination as it was.
  */
 #include "table.h"
 
@@ -15,9 +15,14 @@ typedef struct Merge
 	uint64_t theta;
 	uint32_t capacity;
 	uint32_t k;
-	uint64_t most; /* no more entries than this can come of it */
-	void *scratch; /* for the purge; NULL if there can be none */
-	uint8_t *seen; /* a mark for each destination entry that a source entry has met */
+	bool with_gaps;        /* the source has gaps */
+	uint32_t count_before; /* entries and bytes of keys in the destination */
+	uint32_t arena_before;
+	uint64_t most;    /* no more entries than this can come of it */
+	void *scratch;    /* for the purge; NULL if there can be none */
+	uint32_t *places; /* positions of the incoming entries in the destination; owns the next two */
+	uint32_t *absent; /* numbers of incoming entries */
+	uint8_t *seen;    /* a mark for each destination entry that an incoming one has met */
 } Merge;
 
 /* The smallest capacity among those that are not exact; if both are exact, the largest. */
@@ -59,7 +64,27 @@ plan_merge(const TkSketch *dst, const TkSummary *src, Merge *merge)
 	merge->k = dst->k > src->k ? dst->k : src->k;
 	if (merge->k > merge->capacity)
 		merge->k = merge->capacity;
+	merge->with_gaps = src->max_error > 0;
+	merge->count_before = dst->count;
+	merge->arena_before = dst->arena_used;
 	merge->most = (uint64_t) dst->count + src->count;
+}
+
+/* Memory for where the incoming entries go. */
+static TkStatus
+prepare_places(const TkSketch *dst, uint32_t count, Merge *merge)
+{
+	size_t list = count * sizeof(uint32_t);
+
+	if (count == 0)
+		return TK_OK;
+	merge->places = tk_alloc(&dst->alloc, 2 * list + (size_t) merge->most);
+	if (merge->places == NULL)
+		return TK_NO_MEMORY;
+	merge->absent = merge->places + count;
+	merge->seen = (uint8_t *) (merge->absent + count);
+	memset(merge->seen, 0, (size_t) merge->most);
+	return TK_OK;
 }
 
 /* Get all memory, so that what follows can fail for one reason only: a source that holds a key twice. */
@@ -72,45 +97,104 @@ prepare_merge(TkSketch *dst, const TkSummary *src, uint64_t key_bytes, Merge *me
 		status = tk_table_need_gaps(dst);
 	if (status == TK_OK && merge->most > merge_limit(merge->capacity))
 		status = tk_purge_prepare(dst, merge->most, &merge->scratch);
-	if (status == TK_OK && src->count > 0)
-	{
-		merge->seen = tk_alloc(&dst->alloc, (size_t) merge->most);
-		if (merge->seen == NULL)
-			return TK_NO_MEMORY;
-		memset(merge->seen, 0, (size_t) merge->most);
-	}
+	if (status == TK_OK)
+		status = prepare_places(dst, src->count, merge);
 	return status;
 }
 
-/* Find or make the entry of each incoming key. TK_CORRUPT if two incoming keys are one. */
-static TkStatus
-place_entries(TkSketch *dst, TkIncoming *in, uint32_t count, uint8_t *seen)
+/*
+ * Guess each key's entry: the first with its tag in its own bucket, which is nearly always right if the
+ * key has one; else any. There must be an entry. No branch, so that many loads are under way at once.
+ */
+static void
+guess_places(const TkSketch *dst, const TkIncoming *in, uint32_t count, uint32_t *places)
 {
-	/* room has been reserved, so appending moves nothing; a copy that is never written stays in registers */
 	const TkSketch table = *dst;
+
+	for (uint32_t i = 0; i < count; i++)
+	{
+		uint32_t bucket = in[i].hash & table.bucket_mask;
+		uint32_t slots = tk_bucket_match(&table.buckets[bucket], tk_hash_tag(in[i].hash));
+
+		places[i] = tk_slot_position(&table, bucket, tk_first_slot(slots | TK_LAST_SLOT));
+	}
+}
+
+/* List the incoming entries whose guess was wrong; returns their number. */
+static uint32_t
+list_absent(const TkSketch *dst, const TkIncoming *in, uint32_t count, const uint32_t *places,
+			uint32_t *absent)
+{
+	const TkSketch table = *dst;
+	uint32_t listed = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+	{
+		absent[listed] = i;
+		listed += !tk_entry_has_key(&table, places[i], in[i].key, in[i].len);
+	}
+	return listed;
+}
+
+/* Find or make the entry of each incoming key. */
+static void
+place_entries(TkSketch *dst, const TkIncoming *in, uint32_t count, const Merge *merge)
+{
+	bool empty = dst->count == 0;
+	uint32_t absent = count;
+
+	if (!empty)
+	{
+		guess_places(dst, in, count, merge->places);
+		absent = list_absent(dst, in, count, merge->places, merge->absent);
+	}
+	for (uint32_t i = 0; i < absent; i++)
+	{
+		uint32_t at = empty ? i : merge->absent[i];
+		uint32_t place = tk_table_find(dst, in[at].key, in[at].len, in[at].hash);
+
+		if (place == TK_NOT_FOUND)
+			place = tk_table_append(dst, in[at].key, in[at].len, in[at].hash);
+		merge->places[at] = place;
+	}
+}
+
+/* Add to the entries. False if two incoming keys are one. */
+static bool
+add_entries(TkSketch *dst, const TkIncoming *in, uint32_t count, const Merge *merge)
+{
+	const uint32_t *places = merge->places;
+	TkEntry *entries = dst->entries;
+	uint64_t *gaps = merge->with_gaps ? dst->gaps : NULL;
+	uint8_t *seen = merge->seen;
 	uint8_t twice = 0;
 
 	for (uint32_t i = 0; i < count; i++)
 	{
-		uint32_t hash = in[i].at;
-		uint32_t position = tk_table_find(&table, in[i].key, in[i].len, hash);
+		uint32_t place = places[i];
 
-		if (position == TK_NOT_FOUND)
-			position = tk_table_append(dst, in[i].key, in[i].len, hash);
-		twice |= seen[position];
-		seen[position] = 1;
-		in[i].at = position;
+		twice |= seen[place];
+		seen[place] = 1;
+		entries[place].excess += in[i].excess;
+		if (gaps != NULL)
+			gaps[place] += in[i].gap;
 	}
-	return twice ? TK_CORRUPT : TK_OK;
+	return !twice;
 }
 
+/* Undo the placing and adding of entries: the table is as it was, but for its size. */
 static void
-add_entries(TkSketch *dst, const TkIncoming *in, uint32_t count, bool with_gaps)
+take_back(TkSketch *dst, const TkIncoming *in, uint32_t count, const Merge *merge)
 {
 	for (uint32_t i = 0; i < count; i++)
-		dst->entries[in[i].at].excess += in[i].excess;
-	for (uint32_t i = 0; i < count && with_gaps; i++)
-		dst->gaps[in[i].at] += in[i].gap;
+	{
+		dst->entries[merge->places[i]].excess -= in[i].excess;
+		if (merge->with_gaps)
+			dst->gaps[merge->places[i]] -= in[i].gap;
+	}
+	dst->count = merge->count_before;
+	dst->arena_used = merge->arena_before;
+	tk_table_reindex(dst);
 }
 
 /* The numbers of the merged sketch, and the purge if it holds too much. */
@@ -146,10 +230,8 @@ merge_filters(TkSketch *dst, const TkSummary *src, const TkSketch *source)
  * they were stored.
  */
 static TkStatus
-merge_entries(TkSketch *dst, const TkSummary *src, const TkSketch *source, TkIncoming *in, uint64_t key_bytes)
+merge_entries(TkSketch *dst, const TkSummary *src, const TkSketch *source, const TkIncoming *in, uint64_t key_bytes)
 {
-	uint32_t count_before = dst->count;
-	uint32_t arena_before = dst->arena_used;
 	Merge merge;
 	TkStatus status = check_merge(dst, src);
 
@@ -159,22 +241,20 @@ merge_entries(TkSketch *dst, const TkSummary *src, const TkSketch *source, TkInc
 	status = prepare_merge(dst, src, key_bytes, &merge);
 	if (status == TK_OK)
 	{
-		status = place_entries(dst, in, src->count, merge.seen);
-		if (status != TK_OK)
+		place_entries(dst, in, src->count, &merge);
+		if (add_entries(dst, in, src->count, &merge))
 		{
-			dst->count = count_before;
-			dst->arena_used = arena_before;
-			tk_table_reindex(dst);
+			merge_filters(dst, src, source);
+			finish_merge(dst, src, &merge);
+		}
+		else
+		{
+			take_back(dst, in, src->count, &merge);
+			status = TK_CORRUPT;
 		}
 	}
-	if (status == TK_OK)
-	{
-		merge_filters(dst, src, source);
-		add_entries(dst, in, src->count, src->max_error > 0);
-		finish_merge(dst, src, &merge);
-	}
 	tk_release(&dst->alloc, merge.scratch);
-	tk_release(&dst->alloc, merge.seen);
+	tk_release(&dst->alloc, merge.places);
 	return status;
 }
 
@@ -196,7 +276,7 @@ list_entries(const TkSketch *src, TkIncoming *in)
 		in[i].len = tk_entry_length(src, i);
 		in[i].excess = src->entries[i].excess;
 		in[i].gap = tk_entry_gap(src, i);
-		in[i].at = src->entries[i].hash;
+		in[i].hash = src->entries[i].hash;
 		key_bytes += in[i].len;
 	}
 	return key_bytes;

@@ -63,6 +63,29 @@ mark_staying(const TkSketch *s, uint32_t keep, uint64_t raise, uint64_t *values,
 		stays[ties[i]] = 1;
 }
 
+/* What leaving entries may have weighed goes into the filter. */
+static void
+raise_filter(TkSketch *s, const uint8_t *stays)
+{
+	for (uint32_t position = 0; position < s->count; position++)
+		if (!stays[position])
+			tk_filter_raise(s, s->entries[position].hash, s->entries[position].excess + s->theta);
+}
+
+/* The positions of those that stay; returns their number. */
+static uint32_t
+list_staying(const TkSketch *s, const uint8_t *stays, uint32_t *list)
+{
+	uint32_t listed = 0;
+
+	for (uint32_t position = 0; position < s->count; position++)
+	{
+		list[listed] = position;
+		listed += stays[position];
+	}
+	return listed;
+}
+
 /* Copy an entry and its key to where the ones that stay end. Never overtakes what is still to be read. */
 static void
 keep_entry(TkSketch *s, uint32_t position, uint32_t to, uint64_t raise)
@@ -89,7 +112,7 @@ tk_purge(TkSketch *s, uint32_t keep, void *scratch)
 	uint64_t *values = scratch;
 	uint32_t *ties = (uint32_t *) (void *) (values + s->count);
 	uint8_t *stays = (uint8_t *) (ties + s->count);
-	uint32_t kept = 0;
+	uint32_t kept;
 	uint64_t raise;
 
 	for (uint32_t position = 0; position < s->count; position++)
@@ -97,14 +120,12 @@ tk_purge(TkSketch *s, uint32_t keep, void *scratch)
 	raise = tk_select(values, s->count, s->count - 1 - keep);
 	mark_staying(s, keep, raise, values, ties, stays);
 	tk_filter_fit(s, s->theta + raise);
+	if (tk_has_filter(s))
+		raise_filter(s, stays);
+	kept = list_staying(s, stays, ties);
 	s->arena_used = 0;
-	for (uint32_t position = 0; position < s->count; position++)
-	{
-		if (stays[position])
-			keep_entry(s, position, kept++, raise);
-		else
-			tk_filter_raise(s, s->entries[position].hash, s->entries[position].excess + s->theta);
-	}
+	for (uint32_t i = 0; i < kept; i++)
+		keep_entry(s, ties[i], i, raise);
 	s->count = kept;
 	s->theta += raise;
 	tk_table_reindex(s);

@@ -54,13 +54,8 @@ key_chunk(const TkSketch *s, uint32_t position, uint32_t offset)
 {
 	const uint8_t *key = tk_entry_key(s, position);
 	uint32_t len = tk_entry_length(s, position);
-	uint8_t padded[8] = {0};
 
-	if (len >= offset + 8)
-		return tk_load64_big(key + offset);
-	if (len > offset)
-		memcpy(padded, key + offset, len - offset);
-	return tk_load64_big(padded);
+	return len > offset ? tk_prefix(key + offset, len - offset) : 0;
 }
 
 /* Fill `values` with what the keys are compared by in this round; returns false when it was the last round.

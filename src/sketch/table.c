@@ -37,9 +37,13 @@ index_insert(TkSketch *s, uint32_t hash, uint32_t position)
 void
 tk_table_reindex(TkSketch *s)
 {
+	size_t buckets = (size_t) s->bucket_mask + 1;
+
 	if (s->reserved == 0)
 		return;
-	memset(s->buckets, 0, ((size_t) s->bucket_mask + 1) * sizeof(TkBucket));
+	memset(s->buckets, 0, buckets * sizeof(TkBucket));
+	if (s->position_high != NULL)
+		memset(s->position_high, 0, buckets * TK_BUCKET_SLOTS * sizeof(uint16_t));
 	for (uint32_t position = 0; position < s->count; position++)
 		index_insert(s, s->entries[position].hash, position);
 }

@@ -21,6 +21,8 @@ tk_hash_tag(uint32_t hash)
 	return (uint16_t) (tag + (tag == 0));
 }
 
+#define TK_LAST_SLOT (UINT32_C(1) << (2 * (TK_BUCKET_SLOTS - 1))) /* in such a mask: */
+
 /* A mask of the slots with this tag, two bits a slot: 3 << (2 * slot). */
 static inline uint32_t
 tk_bucket_match(const TkBucket *bucket, uint16_t tag)

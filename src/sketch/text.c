@@ -5,6 +5,10 @@
 #include "internal.h"
 #include "wire.h"
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #define ONES UINT64_C(0x0101010101010101)
 #define HIGHS UINT64_C(0x8080808080808080)
 
@@ -18,20 +22,33 @@ suspects(const uint8_t *at)
 	return word | (word - ONES);
 }
 
-/* How many leading bytes are certainly in 0x01..0x7F, looked at eight at a time. */
+/* Are these 32 bytes certainly in 0x01..0x7F? */
+static inline bool
+plain_block(const uint8_t *at)
+{
+#if defined(__SSE2__)
+	const __m128i *halves = (const __m128i *) (const void *) at;
+	__m128i none = _mm_setzero_si128();
+	__m128i first = _mm_cmpgt_epi8(_mm_loadu_si128(halves), none);
+	__m128i second = _mm_cmpgt_epi8(_mm_loadu_si128(halves + 1), none);
+
+	return _mm_movemask_epi8(_mm_and_si128(first, second)) == 0xFFFF;
+#else
+	uint64_t signs = suspects(at) | suspects(at + 8) | suspects(at + 16) | suspects(at + 24);
+
+	return (signs & HIGHS) == 0;
+#endif
+}
+
+/* How many leading bytes are certainly in 0x01..0x7F, looked at many at a time. */
 static size_t
 plain_bytes(const uint8_t *at, size_t len)
 {
 	size_t plain = 0;
 
 	for (; plain + 32 <= len; plain += 32)
-	{
-		uint64_t signs = suspects(at + plain) | suspects(at + plain + 8);
-
-		signs |= suspects(at + plain + 16) | suspects(at + plain + 24);
-		if ((signs & HIGHS) != 0)
+		if (!plain_block(at + plain))
 			return plain;
-	}
 	for (; plain + 8 <= len; plain += 8)
 		if ((suspects(at + plain) & HIGHS) != 0)
 			break;

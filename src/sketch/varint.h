@@ -11,6 +11,8 @@
 #include "bytes.h"
 
 #define TK_VARINT_MAX_BYTES 10
+#define TK_EACH_BYTE UINT64_C(0x0101010101010101)
+#define TK_EACH_PAIR UINT64_C(0x0001000100010001)
 
 /* Write a value; returns the byte behind it. The caller has made TK_VARINT_MAX_BYTES of room. */
 static inline uint8_t *
@@ -63,6 +65,35 @@ tk_varint_get(const uint8_t *at, const uint8_t *end, uint64_t *value)
 		}
 	}
 	return tk_varint_get_long(at, end, value);
+}
+
+/*
+ * Nearly all numbers of a sketch take one byte, so columns of them are read eight at a time where they do.
+ * True if the next eight numbers are the eight bytes of *word.
+ */
+static inline bool
+tk_varint_get_eight(const uint8_t *at, const uint8_t *end, uint64_t *word)
+{
+	if (TK_UNLIKELY(end - at < 8))
+		return false;
+	*word = tk_load64(at);
+	return (*word & 0x80 * TK_EACH_BYTE) == 0;
+}
+
+/* The sum of eight such numbers. */
+static inline uint64_t
+tk_eight_sum(uint64_t word)
+{
+	uint64_t pairs = (word & 0xFF * TK_EACH_PAIR) + (word >> 8 & 0xFF * TK_EACH_PAIR);
+
+	return pairs * TK_EACH_PAIR >> 48;
+}
+
+/* Is none of eight such numbers above the limit? */
+static inline bool
+tk_eight_within(uint64_t word, uint64_t limit)
+{
+	return limit > 0x7F || ((word + (0x7F - limit) * TK_EACH_BYTE) & 0x80 * TK_EACH_BYTE) == 0;
 }
 
 #endif /* TK_VARINT_H */

@@ -71,6 +71,9 @@ extern bool tk_text_is_plain(const uint8_t *bytes, size_t len);
  * The columns, one after the other. Each moves wire->at behind its column, checks it, and stores it into
  * `in` unless that is NULL (a constant where these are called, so each caller gets its own loop). False:
  * corrupt.
+ *
+ * Eight numbers of one byte each are checked and stored at once where one check is enough for all of them;
+ * where it is not, each is read by itself.
  */
 static inline bool
 tk_wire_excess(TkWire *wire, TkIncoming *in)
@@ -79,11 +82,23 @@ tk_wire_excess(TkWire *wire, TkIncoming *in)
 	uint32_t count = wire->summary.count;
 	uint64_t room = wire->room;
 	uint64_t excess = 0;
+	uint64_t value;
 
 	for (uint32_t i = 0; i < count; i++)
 	{
-		uint64_t value;
-
+		for (; i > 0 && count - i > 8 && tk_varint_get_eight(at, wire->end, &value); i += 8, at += 8)
+		{
+			if (tk_eight_sum(value) > excess || excess > room / 8)
+				break;
+			TK_UNROLL_8
+			for (int j = 0; j < 8; j++)
+			{
+				excess -= at[j];
+				room -= excess;
+				if (in != NULL)
+					in[i + j].excess = excess;
+			}
+		}
 		at = tk_varint_get(at, wire->end, &value);
 		if (at == NULL || (i > 0 && value > excess))
 			return false;
@@ -105,15 +120,24 @@ static inline bool
 tk_wire_gaps(TkWire *wire, TkIncoming *in)
 {
 	const uint8_t *at = wire->at;
+	uint32_t count = wire->summary.count;
 	uint64_t room = wire->summary.total - wire->excess_sum;
 	uint64_t theta = wire->summary.max_error;
+	uint64_t gap;
 
 	if (theta == 0)
 		return true;
-	for (uint32_t i = 0; i < wire->summary.count; i++)
+	for (uint32_t i = 0; i < count; i++)
 	{
-		uint64_t gap;
-
+		for (; count - i > 8 && tk_varint_get_eight(at, wire->end, &gap); i += 8, at += 8)
+		{
+			if (!tk_eight_within(gap, theta) || tk_eight_sum(gap) > room)
+				break;
+			room -= tk_eight_sum(gap);
+			TK_UNROLL_8
+			for (int j = 0; j < 8 && in != NULL; j++)
+				in[i + j].gap = at[j];
+		}
 		at = tk_varint_get(at, wire->end, &gap);
 		if (at == NULL || gap > theta || gap > room)
 			return false;
@@ -125,28 +149,30 @@ tk_wire_gaps(TkWire *wire, TkIncoming *in)
 	return true;
 }
 
-/*
- * The lengths: either one for all, which goes to wire->width and nowhere else, or one for each.
- * Afterwards wire->at is at the keys, which end at the end.
- */
-static inline bool
-tk_wire_lengths(TkWire *wire, TkIncoming *in)
+/* Lengths of one for each entry; returns their sum, or UINT64_MAX if they are corrupt or all the same. */
+static inline uint64_t
+tk_wire_varying_lengths(TkWire *wire, TkIncoming *in)
 {
 	const uint8_t *at = wire->at;
 	uint32_t count = wire->summary.count;
-	uint64_t length = tk_kind_width(wire->summary.kind);
+	uint64_t length;
 	uint64_t first = 0;
 	uint64_t sum = 0;
 	bool differ = false;
 
-	wire->varying = length == 0 && !wire->one_length;
-	if (wire->one_length && (at = tk_varint_get(at, wire->end, &length)) == NULL)
-		return false;
-	for (uint32_t i = 0; i < count && wire->varying; i++)
+	for (uint32_t i = 0; i < count; i++)
 	{
+		for (; i > 0 && count - i > 8 && tk_varint_get_eight(at, wire->end, &length); i += 8, at += 8)
+		{
+			differ |= length != first * TK_EACH_BYTE;
+			sum += tk_eight_sum(length);
+			TK_UNROLL_8
+			for (int j = 0; j < 8 && in != NULL; j++)
+				in[i + j].len = at[j];
+		}
 		at = tk_varint_get(at, wire->end, &length);
 		if (at == NULL || length > TK_MAX_KEY_BYTES)
-			return false;
+			return UINT64_MAX;
 		first = i == 0 ? length : first;
 		differ |= length != first;
 		sum += length;
@@ -154,10 +180,29 @@ tk_wire_lengths(TkWire *wire, TkIncoming *in)
 			in[i].len = (uint32_t) length;
 	}
 	wire->at = at;
-	wire->width = length;
-	if (!wire->varying)
-		sum = length <= TK_MAX_KEY_BYTES ? count * length : UINT64_MAX;
-	return sum == (uint64_t) (wire->end - at) && (differ || !wire->varying || count == 0);
+	return differ || count == 0 ? sum : UINT64_MAX;
+}
+
+/*
+ * The lengths: either one for all, which goes to wire->width and nowhere else, or one for each.
+ * Afterwards wire->at is at the keys, which end at the end.
+ */
+static inline bool
+tk_wire_lengths(TkWire *wire, TkIncoming *in)
+{
+	uint64_t sum;
+
+	wire->width = tk_kind_width(wire->summary.kind);
+	wire->varying = wire->width == 0 && !wire->one_length;
+	if (wire->varying)
+		sum = tk_wire_varying_lengths(wire, in);
+	else
+	{
+		if (wire->one_length && (wire->at = tk_varint_get(wire->at, wire->end, &wire->width)) == NULL)
+			return false;
+		sum = wire->width <= TK_MAX_KEY_BYTES ? wire->summary.count * wire->width : UINT64_MAX;
+	}
+	return sum == (uint64_t) (wire->end - wire->at);
 }
 
 #endif /* TK_WIRE_H */
