@@ -40,6 +40,7 @@ test: bootstrap-test
 test-all: all tools
 	@$(SUDO) $(MAKE) --no-print-directory install PG_CONFIG=$(PG_CONFIG)
 	@$(MAKE) --no-print-directory check oracle-test fuzz tap
+	@$(MAKE) --no-print-directory bench-stream STREAM=--quick
 	@echo "make test: all passed"
 
 # Who may include whom (docs/ARCHITECTURE.md).

@@ -102,6 +102,16 @@ sub drain
     return $result;
 }
 
+sub machine
+{
+    my ($cpu) = `cat /proc/cpuinfo` =~ /model name\s*:\s*(.*)/;
+    my $cores = () = `cat /proc/cpuinfo` =~ /^processor/mg;
+    chomp(my $postgres = `postgres --version`);
+    my ($rdkafka) = `kcat -V` =~ /librdkafka ([\d.]+)/;
+    return "$cores x $cpu; $postgres; librdkafka $rdkafka; Apache Kafka 4.3.1 and Redis on the same machine";
+}
+
+note machine();
 for my $round (1 .. $rounds)
 {
     my $floor = floor();

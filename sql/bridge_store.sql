@@ -132,7 +132,7 @@ BEGIN
         WHERE d.source_id = src
     LOOP
         CONTINUE WHEN to_regclass(format('topk.%I', leaf.name)) IS NOT NULL;
-        EXECUTE format('CREATE TABLE topk.%I (LIKE topk.win INCLUDING STORAGE, PRIMARY KEY (window_start, list_id), '
+        EXECUTE format('CREATE TABLE topk.%I (LIKE topk.win INCLUDING STORAGE INCLUDING COMPRESSION, PRIMARY KEY (window_start, list_id), '
                        'CHECK (window_id = %s), CHECK (window_start >= %L AND window_start < %L))',
                        leaf.name, leaf.window_id, leaf.start, leaf.until);
         EXECUTE format('ALTER TABLE topk.win_%s ATTACH PARTITION topk.%I FOR VALUES FROM (%L) TO (%L)',

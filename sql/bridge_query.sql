@@ -1,0 +1,301 @@
+-- ---------------------------------------------------------------------------------------------------------
+-- Results by call: the newest window, or any stretch of event time.
+--
+-- A stretch is read as cells: stored windows, and live panes that no window has taken in yet.  Cells wholly
+-- inside it are *inner*; those that reach over an edge of it are *edge* cells.  With f(x) the weight of an item
+-- in the stretch, inner(x) <= f(x) <= inner(x) + edge(x).  So
+--   lower_bound  is the lower bound by the sketch of the inner cells, 0 for an item without an entry in it;
+--   upper_bound  is the upper bound by the sketch of all cells; an item that has no entry in it, and so is not
+--                listed, weighs at most that sketch's max_error;
+--   estimate     is the upper bound, as everywhere in topk;
+--   total        is the weight of all cells: at least that of the stretch;
+--   guaranteed   means that the item is among the k heaviest of the stretch: its lower bound reaches max_error,
+--                and fewer than k other items have a higher upper bound.
+-- Where no cell reaches over an edge these are the bounds of one sketch, exact as long as that is.
+--
+-- Everything runs with the caller's rights, in the snapshot of the calling statement, in which each event is
+-- either in a live pane or in the stored windows.
+-- ---------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION topk.check_filter(src integer, source text, item_type text, dimension text, value text) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+#variable_conflict use_variable
+BEGIN
+    IF dimension IS NULL THEN
+        RAISE EXCEPTION 'dimension must not be NULL' USING ERRCODE = 'null_value_not_allowed', HINT = 'Take ''all'' for the list of all items.';
+    END IF;
+    IF dimension = 'all' AND value IS NOT NULL THEN
+        RAISE EXCEPTION 'dimension "all" has no values' USING ERRCODE = 'invalid_parameter_value', HINT = 'Name the dimension that has this value.';
+    END IF;
+    IF item_type IS NOT NULL AND NOT EXISTS (SELECT FROM topk.rule r WHERE r.source_id = src AND r.item_type = item_type)
+        AND NOT EXISTS (SELECT FROM topk.list l WHERE l.source_id = src AND l.item_type = item_type) THEN
+        RAISE EXCEPTION 'source "%" has no item type %', source, quote_literal(item_type) USING ERRCODE = 'undefined_object',
+            HINT = 'SELECT DISTINCT item_type FROM topk.rule lists those of the rules.';
+    END IF;
+    IF dimension <> 'all' AND NOT EXISTS (SELECT FROM topk.rule r WHERE r.source_id = src AND r.dimensions ? dimension)
+        AND NOT EXISTS (SELECT FROM topk.list l WHERE l.source_id = src AND l.dimension = dimension) THEN
+        RAISE EXCEPTION 'source "%" has no dimension %', source, quote_literal(dimension) USING ERRCODE = 'undefined_object',
+            HINT = 'SELECT event_type, dimensions FROM topk.rule lists those of the rules.';
+    END IF;
+END
+$$;
+
+-- The lists whose sketches answer a filter: one for each tenant and item type in it.
+CREATE FUNCTION topk.find_lists(src integer, item_type text, dimension text, value text, tenant text) RETURNS bigint[]
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT coalesce(array_agg(l.base_id ORDER BY l.tenant, l.item_type), '{}') FROM topk.list l
+    WHERE l.source_id = src AND l.dimension = find_lists.dimension AND l.value IS NOT DISTINCT FROM find_lists.value
+        AND (find_lists.item_type IS NULL OR l.item_type = find_lists.item_type)
+        AND (find_lists.tenant IS NULL OR l.tenant = find_lists.tenant)
+$$;
+
+-- The panes in topk.live that begin in [low, high).  One index probe for each, however many lists they have.
+CREATE FUNCTION topk.live_panes(src integer, low timestamptz, high timestamptz) RETURNS timestamptz[]
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    WITH RECURSIVE panes(pane) AS (
+        SELECT (SELECT min(l.pane) FROM topk.live l WHERE l.source_id = src AND l.pane >= low AND l.pane < high)
+        UNION ALL
+        SELECT (SELECT min(l.pane) FROM topk.live l WHERE l.source_id = src AND l.pane > p.pane AND l.pane < high)
+        FROM panes p WHERE p.pane IS NOT NULL)
+    SELECT coalesce(array_agg(p.pane), '{}') FROM panes p WHERE p.pane IS NOT NULL
+$$;
+
+-- The first edge of a window that is not before a time.
+CREATE FUNCTION topk.next_edge(size interval, at timestamptz, origin timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT CASE WHEN date_bin(size, at, origin) = at THEN at ELSE date_bin(size, at, origin) + size END
+$$;
+
+-- The windows of a source and the time from which on all that was counted is stored in each.  Retention keeps
+-- more than it promises, by up to a leaf, which is not relied on.  It is cut at an edge of the next coarser
+-- window, so that what is older can be read from that one without counting anything twice.  Of the coarsest
+-- window everything is there until the first leaf has gone into the archive.
+CREATE FUNCTION topk.stored_windows(src integer,
+    OUT window_id integer, OUT window_name text, OUT size interval, OUT origin timestamptz, OUT since timestamptz)
+RETURNS SETOF record LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT d.window_id, d.window_name, d.size, d.origin,
+           CASE WHEN d.kept_from IS NULL THEN '-infinity'
+                WHEN d.coarser_size IS NOT NULL THEN topk.next_edge(d.coarser_size, d.kept_from, d.coarser_origin)
+                WHEN EXISTS (SELECT FROM topk.archive a JOIN topk.list l USING (list_id) WHERE l.source_id = src)
+                    THEN topk.next_edge(d.size, d.kept_from, d.origin)
+                ELSE '-infinity' END
+    FROM (SELECT w.*, c.watermark - w.retention AS kept_from,
+                 lead(w.size) OVER by_size AS coarser_size, lead(w.origin) OVER by_size AS coarser_origin
+          FROM topk.source_window w JOIN topk.closer c USING (source_id) WHERE w.source_id = src
+          WINDOW by_size AS (ORDER BY w.size, w.window_id)) d
+$$;
+
+-- Runs of stored windows, [first, until), that hold the stretch [low, high): inside, as coarse as they fit and
+-- are retained; then, for what is left at the edges, the finest that are.
+CREATE FUNCTION topk.cover(src integer, low timestamptz, high timestamptz,
+    OUT window_id integer, OUT window_name text, OUT first timestamptz, OUT until timestamptz, OUT inside boolean)
+RETURNS SETOF record LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+#variable_conflict use_variable
+DECLARE
+    rest tstzmultirange := tstzmultirange(tstzrange(low, high));
+    d    record;
+    gap  tstzrange;
+BEGIN
+    inside := true;
+    FOR d IN SELECT * FROM topk.stored_windows(src) w ORDER BY w.size DESC, w.window_id DESC LOOP
+        window_id := d.window_id;
+        window_name := d.window_name;
+        FOR gap IN SELECT unnest(rest) LOOP
+            first := topk.next_edge(d.size, greatest(lower(gap), d.since), d.origin);
+            until := date_bin(d.size, upper(gap), d.origin);
+            CONTINUE WHEN first >= until;
+            rest := rest - tstzmultirange(tstzrange(first, until));
+            RETURN NEXT;
+        END LOOP;
+    END LOOP;
+    inside := false;
+    FOR d IN SELECT * FROM topk.stored_windows(src) w ORDER BY w.size, w.window_id LOOP
+        window_id := d.window_id;
+        window_name := d.window_name;
+        FOR gap IN SELECT unnest(rest * tstzmultirange(tstzrange(d.since, NULL))) LOOP
+            first := date_bin(d.size, lower(gap), d.origin);
+            until := topk.next_edge(d.size, upper(gap), d.origin);
+            rest := rest - tstzmultirange(tstzrange(first, until));
+            RETURN NEXT;
+        END LOOP;
+    END LOOP;
+    IF NOT isempty(rest) THEN
+        RAISE EXCEPTION 'what was counted before % is no longer stored by time', (SELECT max(w.since) FROM topk.stored_windows(src) w
+                WHERE w.size = (SELECT max(o.size) FROM topk.stored_windows(src) o))
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'It is part of topk.top_items_global only.  Ask for a later stretch.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION topk.cover IS 'the stored windows that topk.top_between reads for a stretch, and whether each is wholly inside';
+
+-- The query that sums up the cells of a stretch; $1: the lists.  Every bound is a constant in it, so that the
+-- planner leaves out all other leaves; the starts of windows come from topk.win_state, so that only windows
+-- that exist are probed, each with one look into the leaf's key.
+CREATE FUNCTION topk.stretch_query(src integer, low timestamptz, high timestamptz) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT format('SELECT @extschema@.topk_merge(u.sketch ORDER BY u.start, u.list_id) FILTER (WHERE u.inside), '
+                  '@extschema@.topk_merge(u.sketch ORDER BY u.start, u.list_id) FILTER (WHERE NOT u.inside) '
+                  'FROM (SELECT l.pane AS start, l.list_id, l.pane >= %1$L AND l.pane <= %2$L AS inside, l.sketch FROM topk.live l '
+                  'WHERE l.source_id = %3$s AND l.pane = ANY (%4$L::timestamptz[]) AND l.list_id = ANY ($1)',
+                  low, high - s.pane_size, src, topk.live_panes(src, low - s.pane_size + interval '1 microsecond', high))
+           || (SELECT coalesce(string_agg(format(
+                  ' UNION ALL SELECT w.window_start, w.list_id, %1$L::boolean, w.sketch FROM topk.win w WHERE w.window_id = %2$s '
+                  'AND w.window_start >= %3$L AND w.window_start < %4$L AND w.list_id = ANY ($1) AND w.window_start = ANY (ARRAY('
+                  'SELECT d.window_start FROM topk.win_state d WHERE d.window_id = %2$s AND d.window_start >= %3$L AND d.window_start < %4$L))',
+                  c.inside, c.window_id, c.first, c.until), ''), '') FROM topk.cover(src, low, high) c)
+           || ') u'
+    FROM topk.source s WHERE s.source_id = src
+$$;
+
+-- The items of all cells with lower bounds from the inner ones; see the top of this file.
+CREATE FUNCTION topk.bounded_items(inner_cells @extschema@.topk, all_cells @extschema@.topk, n integer,
+    OUT rank integer, OUT item text, OUT estimate bigint, OUT lower_bound bigint, OUT upper_bound bigint, OUT guaranteed boolean)
+RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    WITH entry AS (
+        SELECT o.rank, o.item, o.upper_bound, coalesce(i.lower_bound, 0) AS lower_bound
+        FROM @extschema@.topk_items(all_cells, @extschema@.topk_capacity(all_cells)) o
+        LEFT JOIN @extschema@.topk_items(inner_cells, @extschema@.topk_capacity(inner_cells)) i USING (item)
+    ), known AS (
+        SELECT @extschema@.topk_k(all_cells) AS k, @extschema@.topk_max_error(all_cells) AS max_error)
+    SELECT e.rank, e.item, e.upper_bound, e.lower_bound, e.upper_bound,
+           e.lower_bound >= known.max_error AND NOT EXISTS (
+               -- the item is not a rival of itself, and is before the one at this rank if its bounds differ
+               SELECT FROM entry r WHERE r.rank = known.k + (e.upper_bound > e.lower_bound)::integer AND r.upper_bound > e.lower_bound)
+    FROM entry e, known WHERE e.rank <= n ORDER BY e.rank
+$$;
+
+CREATE FUNCTION topk.top_between(
+    source    text,
+    from_time timestamptz,
+    to_time   timestamptz,
+    item_type text DEFAULT NULL,
+    dimension text DEFAULT 'all',
+    value     text DEFAULT NULL,
+    tenant    text DEFAULT NULL,
+    n         integer DEFAULT NULL
+) RETURNS TABLE (rank integer, item text, estimate bigint, lower_bound bigint, upper_bound bigint, guaranteed boolean, total bigint,
+    window_start timestamptz, window_end timestamptz)
+LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 100 AS $$
+#variable_conflict use_variable
+DECLARE
+    src         integer := topk.source_id(source);
+    inner_cells @extschema@.topk;
+    edge_cells  @extschema@.topk;
+    all_cells   @extschema@.topk;
+BEGIN
+    PERFORM topk.check_filter(src, source, item_type, dimension, value);
+    PERFORM topk.check_stretch(from_time, to_time);
+    n := topk.check_n(src, n);
+    IF from_time = to_time THEN
+        RETURN;
+    END IF;
+    EXECUTE topk.stretch_query(src, from_time, to_time) INTO inner_cells, edge_cells
+        USING topk.find_lists(src, item_type, dimension, value, tenant);
+    SELECT min(c.first), max(c.until) INTO window_start, window_end FROM topk.cover(src, from_time, to_time) c;
+    all_cells := CASE WHEN edge_cells IS NULL THEN inner_cells WHEN inner_cells IS NULL THEN edge_cells
+                      ELSE inner_cells OPERATOR(@extschema@.||) edge_cells END;
+    RETURN QUERY SELECT i.*, @extschema@.topk_total(all_cells), window_start, window_end
+        FROM topk.bounded_items(inner_cells, all_cells, n) i WHERE all_cells IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION topk.top_between IS 'the top items of any stretch of event time; windows that reach over its edges count in the upper bounds only';
+
+CREATE FUNCTION topk.check_stretch(from_time timestamptz, to_time timestamptz) RETURNS void LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    IF from_time IS NULL OR to_time IS NULL OR NOT isfinite(from_time) OR NOT isfinite(to_time) THEN
+        RAISE EXCEPTION 'a stretch of time needs a beginning and an end' USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'For all that was ever counted, read topk.top_items_global.';
+    END IF;
+    IF from_time > to_time THEN
+        RAISE EXCEPTION 'a stretch of time cannot end before it begins' USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('It is from %s to %s.', from_time, to_time);
+    END IF;
+END
+$$;
+
+-- How many items to list: what is asked for, else the source's k.
+CREATE FUNCTION topk.check_n(src integer, n integer) RETURNS integer LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+BEGIN
+    IF n IS NULL THEN
+        RETURN (SELECT s.k FROM topk.source s WHERE s.source_id = src);
+    END IF;
+    PERFORM topk.check_range('n', n, 1, 65536);
+    RETURN n;
+END
+$$;
+
+CREATE FUNCTION topk.top(
+    source      text,
+    window_name text DEFAULT '1-minute',
+    item_type   text DEFAULT NULL,
+    dimension   text DEFAULT 'all',
+    value       text DEFAULT NULL,
+    tenant      text DEFAULT NULL,
+    n           integer DEFAULT NULL,
+    at          timestamptz DEFAULT NULL
+) RETURNS TABLE (rank integer, item text, estimate bigint, lower_bound bigint, upper_bound bigint, guaranteed boolean, total bigint,
+    window_start timestamptz, window_end timestamptz, final boolean)
+LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 100 AS $$
+#variable_conflict use_variable
+DECLARE
+    src    integer := topk.source_id(source);
+    d      topk.source_window := topk.find_window(src, source, window_name);
+    lists  bigint[];
+    sketch @extschema@.topk;
+BEGIN
+    PERFORM topk.check_filter(src, source, item_type, dimension, value);
+    n := topk.check_n(src, n);
+    window_start := CASE WHEN at IS NULL THEN topk.newest_window(d) ELSE topk.check_retained(d, at) END;
+    window_end := window_start + d.size;
+    lists := topk.find_lists(src, item_type, dimension, value, tenant);
+    SELECT @extschema@.topk_merge(u.sketch ORDER BY u.start, u.list_id) INTO sketch
+    FROM (SELECT w.window_start AS start, w.list_id, w.sketch FROM topk.win w
+          WHERE w.window_id = d.window_id AND w.window_start = window_start AND w.list_id = ANY (lists)
+          UNION ALL
+          SELECT l.pane, l.list_id, l.sketch FROM topk.live l
+          WHERE l.source_id = src AND l.pane = ANY (topk.live_panes(src, window_start, window_end)) AND l.list_id = ANY (lists)) u;
+    final := coalesce((SELECT ws.final FROM topk.win_state ws WHERE ws.window_id = d.window_id AND ws.window_start = window_start), false);
+    RETURN QUERY SELECT i.*, @extschema@.topk_total(sketch), window_start, window_end, final
+        FROM @extschema@.topk_items(sketch, n) i;
+END
+$$;
+COMMENT ON FUNCTION topk.top IS 'the top items of the newest window of a source, or of the one that holds a time';
+
+CREATE FUNCTION topk.find_window(src integer, source text, window_name text) RETURNS topk.source_window
+LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+#variable_conflict use_variable
+DECLARE
+    d topk.source_window;
+BEGIN
+    SELECT * INTO d FROM topk.source_window w WHERE w.source_id = src AND w.window_name = window_name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'source "%" has no window %', source, coalesce(quote_literal(window_name), 'NULL') USING ERRCODE = 'undefined_object',
+            HINT = (SELECT format('It has %s.', string_agg(w.window_name, ', ' ORDER BY w.size)) FROM topk.source_window w WHERE w.source_id = src);
+    END IF;
+    RETURN d;
+END
+$$;
+
+-- The start of the newest window that anything of its source was counted in; NULL: nothing was yet.
+CREATE FUNCTION topk.newest_window(d topk.source_window) RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT greatest((SELECT max(ws.window_start) FROM topk.win_state ws WHERE ws.window_id = d.window_id),
+                    (SELECT date_bin(d.size, max(l.pane), d.origin) FROM topk.live l WHERE l.source_id = d.source_id))
+$$;
+
+-- The start of the window that holds a time, which must not have been dropped.
+CREATE FUNCTION topk.check_retained(d topk.source_window, at timestamptz) RETURNS timestamptz LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+DECLARE
+    start timestamptz;
+    kept  timestamptz := (SELECT c.watermark - d.retention FROM topk.closer c WHERE c.source_id = d.source_id);
+BEGIN
+    IF NOT isfinite(at) THEN
+        RAISE EXCEPTION 'no window holds the time %', at USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    start := date_bin(d.size, at, d.origin);
+    IF start < kept AND NOT EXISTS (SELECT FROM topk.win_state ws WHERE ws.window_id = d.window_id AND ws.window_start = start) THEN
+        RAISE EXCEPTION 'window "%" of % is no longer stored', d.window_name, start USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = format('Its retention is %s.', d.retention), HINT = 'Coarser windows are kept for longer.';
+    END IF;
+    RETURN start;
+END
+$$;
