@@ -151,8 +151,10 @@ BEGIN
     capacity := coalesce(capacity, 3 * k);
     PERFORM topk.check_range('capacity', capacity, k, 65536);
     PERFORM topk.check_interval('pane_size', pane_size, '1 second', '1 hour');
-    IF extract(epoch FROM interval '1 hour')::numeric % extract(epoch FROM pane_size) <> 0 THEN
-        RAISE EXCEPTION 'pane_size must divide an hour' USING ERRCODE = 'invalid_parameter_value';
+    -- windows consist of whole panes
+    IF extract(epoch FROM interval '1 hour') % extract(epoch FROM pane_size) <> 0
+        OR (pane_size < '1 minute' OR extract(second FROM pane_size) <> 0) AND extract(epoch FROM interval '1 minute') % extract(epoch FROM pane_size) <> 0 THEN
+        RAISE EXCEPTION 'pane_size must divide a minute, or be whole minutes that divide an hour' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM topk.check_interval('out_of_orderness', out_of_orderness, '0 seconds', '1 day');
     PERFORM topk.check_interval('allowed_lateness', allowed_lateness, '0 seconds', '1 day');
@@ -274,6 +276,8 @@ BEGIN
     FOR l IN SELECT * FROM topk.list li WHERE li.source_id = src AND li.item_type = item_type AND li.base_id <> li.list_id
         AND NOT dimensions ? li.dimension
     LOOP
+        -- a close that is moving panes into windows is waited for, and the next one waits: each is copied once
+        PERFORM FROM topk.live v WHERE v.source_id = src AND v.list_id = l.base_id ORDER BY v.pane, v.incarnation FOR UPDATE;
         INSERT INTO topk.win SELECT w.window_id, w.window_start, l.list_id, w.sketch FROM topk.win w WHERE w.list_id = l.base_id;
         INSERT INTO topk.archive SELECT l.list_id, a.sketch FROM topk.archive a WHERE a.list_id = l.base_id;
         UPDATE topk.live SET sealed = true WHERE source_id = src AND NOT sealed AND list_id = l.base_id;
@@ -344,15 +348,16 @@ BEGIN
 END
 $$;
 
--- Two sinks that would write the same key of one Redis would overwrite each other for ever.
-CREATE FUNCTION topk.check_sink_overlap(server text, keys text[]) RETURNS void LANGUAGE plpgsql STABLE AS $$
+-- Two sinks that would write the same key of one Redis would overwrite each other for ever.  `self`: this sink,
+-- if it exists already.
+CREATE FUNCTION topk.check_sink_overlap(server text, keys text[], self integer DEFAULT NULL) RETURNS void LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_variable
 DECLARE
     other text;
 BEGIN
     SELECT k.name INTO other
     FROM topk.sink k, unnest(ARRAY[k.window_key, k.meta_key, k.item_key, k.global_key, k.global_meta_key]) theirs, unnest(keys) ours
-    WHERE k.server = server AND NOT (ours LIKE '%\%source\%%' AND theirs LIKE '%\%source\%%')
+    WHERE k.server = server AND k.sink_id IS DISTINCT FROM self AND NOT (ours LIKE '%\%source\%%' AND theirs LIKE '%\%source\%%')
         AND regexp_replace(ours, '%[a-z_]+%', '%', 'g') = regexp_replace(theirs, '%[a-z_]+%', '%', 'g')
     LIMIT 1;
     IF other IS NOT NULL THEN

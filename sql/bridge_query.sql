@@ -40,11 +40,14 @@ BEGIN
 END
 $$;
 
--- The lists whose sketches answer a filter: one for each tenant and item type in it.
+-- The lists whose sketches answer a filter: one for each tenant and item type in it.  With an index of their own,
+-- since neither is named in most questions, and a dimension may have many values.
+CREATE INDEX list_by_value ON topk.list (source_id, dimension, coalesce(value, ''));
 CREATE FUNCTION topk.find_lists(src integer, item_type text, dimension text, value text, tenant text) RETURNS bigint[]
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT coalesce(array_agg(l.base_id ORDER BY l.tenant, l.item_type), '{}') FROM topk.list l
-    WHERE l.source_id = src AND l.dimension = find_lists.dimension AND l.value IS NOT DISTINCT FROM find_lists.value
+    WHERE l.source_id = src AND l.dimension = find_lists.dimension
+        AND coalesce(l.value, '') = coalesce(find_lists.value, '') AND l.value IS NOT DISTINCT FROM find_lists.value
         AND (find_lists.item_type IS NULL OR l.item_type = find_lists.item_type)
         AND (find_lists.tenant IS NULL OR l.tenant = find_lists.tenant)
 $$;
@@ -66,19 +69,19 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     SELECT CASE WHEN date_bin(size, at, origin) = at THEN at ELSE date_bin(size, at, origin) + size END
 $$;
 
--- The windows of a source and the time from which on all that was counted is stored in each.  Retention keeps
--- more than it promises, by up to a leaf, which is not relied on.  It is cut at an edge of the next coarser
--- window, so that what is older can be read from that one without counting anything twice.  Of the coarsest
--- window everything is there until the first leaf has gone into the archive.
+-- The windows of a source and the time from which on each has all that was counted.  Retention keeps more than it
+-- promises, by up to a leaf, which is not relied on.  It is cut at an edge of the next coarser window, and never
+-- before that one begins, so that what is older can be read there without counting anything twice.  The coarsest
+-- window has everything until its first leaf goes into the archive.
 CREATE FUNCTION topk.stored_windows(src integer,
     OUT window_id integer, OUT window_name text, OUT size interval, OUT origin timestamptz, OUT since timestamptz)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT d.window_id, d.window_name, d.size, d.origin,
-           CASE WHEN d.kept_from IS NULL THEN '-infinity'
-                WHEN d.coarser_size IS NOT NULL THEN topk.next_edge(d.coarser_size, d.kept_from, d.coarser_origin)
-                WHEN EXISTS (SELECT FROM topk.archive a JOIN topk.list l USING (list_id) WHERE l.source_id = src)
-                    THEN topk.next_edge(d.size, d.kept_from, d.origin)
-                ELSE '-infinity' END
+           max(CASE WHEN d.kept_from IS NULL THEN '-infinity'
+                    WHEN d.coarser_size IS NOT NULL THEN topk.next_edge(d.coarser_size, d.kept_from, d.coarser_origin)
+                    WHEN EXISTS (SELECT FROM topk.archive a JOIN topk.list l USING (list_id) WHERE l.source_id = src)
+                        THEN topk.next_edge(d.size, d.kept_from, d.origin)
+                    ELSE '-infinity' END) OVER (ORDER BY d.size DESC, d.window_id DESC)
     FROM (SELECT w.*, c.watermark - w.retention AS kept_from,
                  lead(w.size) OVER by_size AS coarser_size, lead(w.origin) OVER by_size AS coarser_origin
           FROM topk.source_window w JOIN topk.closer c USING (source_id) WHERE w.source_id = src
@@ -132,7 +135,7 @@ COMMENT ON FUNCTION topk.cover IS 'the stored windows that topk.top_between read
 -- planner leaves out all other leaves; the starts of windows come from topk.win_state, so that only windows
 -- that exist are probed, each with one look into the leaf's key.
 CREATE FUNCTION topk.stretch_query(src integer, low timestamptz, high timestamptz) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE AS $$
+LANGUAGE sql STABLE PARALLEL SAFE SET datestyle = 'ISO' AS $$
     SELECT format('SELECT @extschema@.topk_merge(u.sketch ORDER BY u.start, u.list_id) FILTER (WHERE u.inside), '
                   '@extschema@.topk_merge(u.sketch ORDER BY u.start, u.list_id) FILTER (WHERE NOT u.inside) '
                   'FROM (SELECT l.pane AS start, l.list_id, l.pane >= %1$L AND l.pane <= %2$L AS inside, l.sketch FROM topk.live l '
@@ -155,13 +158,15 @@ RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         SELECT o.rank, o.item, o.upper_bound, coalesce(i.lower_bound, 0) AS lower_bound
         FROM @extschema@.topk_items(all_cells, @extschema@.topk_capacity(all_cells)) o
         LEFT JOIN @extschema@.topk_items(inner_cells, @extschema@.topk_capacity(inner_cells)) i USING (item)
-    ), known AS (
-        SELECT @extschema@.topk_k(all_cells) AS k, @extschema@.topk_max_error(all_cells) AS max_error)
+    ), rival AS (
+        SELECT coalesce(max(e.upper_bound) FILTER (WHERE e.rank = @extschema@.topk_k(all_cells)), 0) AS kth,
+               coalesce(max(e.upper_bound) FILTER (WHERE e.rank = @extschema@.topk_k(all_cells) + 1), 0) AS after_kth
+        FROM entry e)
     SELECT e.rank, e.item, e.upper_bound, e.lower_bound, e.upper_bound,
-           e.lower_bound >= known.max_error AND NOT EXISTS (
-               -- the item is not a rival of itself, and is before the one at this rank if its bounds differ
-               SELECT FROM entry r WHERE r.rank = known.k + (e.upper_bound > e.lower_bound)::integer AND r.upper_bound > e.lower_bound)
-    FROM entry e, known WHERE e.rank <= n ORDER BY e.rank
+           -- an item is no rival of itself, and exceeds its own lower bound exactly if its bounds differ
+           e.lower_bound >= greatest(@extschema@.topk_max_error(all_cells),
+                                     CASE WHEN e.upper_bound > e.lower_bound THEN r.after_kth ELSE r.kth END)
+    FROM entry e CROSS JOIN rival r WHERE e.rank <= n ORDER BY e.rank
 $$;
 
 CREATE FUNCTION topk.top_between(
@@ -198,7 +203,8 @@ BEGIN
         FROM topk.bounded_items(inner_cells, all_cells, n) i WHERE all_cells IS NOT NULL;
 END
 $$;
-COMMENT ON FUNCTION topk.top_between IS 'the top items of any stretch of event time; windows that reach over its edges count in the upper bounds only';
+COMMENT ON FUNCTION topk.top_between
+    IS 'the top items of any stretch of event time; windows that reach over its edges count in the upper bounds only';
 
 CREATE FUNCTION topk.check_stretch(from_time timestamptz, to_time timestamptz) RETURNS void LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 BEGIN

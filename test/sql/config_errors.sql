@@ -42,6 +42,8 @@ SELECT topk.create_source('s', server => 'k', topic => 't', event_type_path => N
 SELECT topk.create_source('s', server => 'k', topic => 't', flush_interval => '1 month');
 SELECT topk.create_source('s', server => 'k', topic => 't', out_of_orderness => '-1 second');
 SELECT topk.create_source('s', server => 'k', topic => 't', pane_size => '7 minutes');
+SELECT topk.create_source('s', server => 'k', topic => 't', pane_size => '40 seconds');
+SELECT topk.create_source('s', server => 'k', topic => 't', pane_size => '90 seconds');
 SELECT count(*) FROM topk.source;
 SELECT topk.create_source('s', server => 'k', topic => 't') > 0 AS created;
 SELECT topk.create_source('s', server => 'k', topic => 't');

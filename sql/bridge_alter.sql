@@ -1,0 +1,202 @@
+-- ---------------------------------------------------------------------------------------------------------
+-- Changes of what is configured.  An argument that is NULL leaves its setting as it is; a setting that may be
+-- NULL is set to that by its name in `reset`.  Each call is one UPDATE of one row, so the triggers of
+-- bridge_config.sql make it one configuration version; a call that changes nothing makes none.
+--
+-- What is no argument may not change: the topic, the server and the item type are what counts stand for, and
+-- the pane size is that of the panes in topk.live.  Drop and create for another one.
+-- ---------------------------------------------------------------------------------------------------------
+
+-- `given`: the names and new values of the settings in this call, which cannot be reset in it as well.
+CREATE FUNCTION topk.check_reset(reset text[], resettable text[], given jsonb) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY coalesce(reset, '{}') LOOP
+        IF name IS NULL OR name <> ALL (resettable) THEN
+            RAISE EXCEPTION '% cannot be reset', coalesce(quote_literal(name), 'NULL') USING ERRCODE = 'invalid_parameter_value',
+                HINT = format('What can be is %s.', array_to_string(resettable, ', '));
+        END IF;
+        IF given ->> name IS NOT NULL THEN
+            RAISE EXCEPTION '% cannot be set and reset at once', name USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- The settings that change, for jsonb_populate_record: those that are given, and NULL for those that are reset.
+CREATE FUNCTION topk.changes(given jsonb, reset text[]) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    SELECT jsonb_strip_nulls(given) || coalesce((SELECT jsonb_object_agg(r.name, NULL) FROM unnest(reset) r(name)), '{}')
+$$;
+
+CREATE FUNCTION topk.check_source_row(s topk.source) RETURNS void LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    sink record;
+BEGIN
+    PERFORM topk.check_path('event_type_path', s.event_type_path);
+    PERFORM topk.check_path('time_path', s.time_path);
+    PERFORM topk.check_path('tenant_path', s.tenant_path);
+    PERFORM topk.check_range('workers', s.workers, 1, 64);
+    PERFORM topk.check_range('k', s.k, 1, 10000);
+    PERFORM topk.check_range('capacity', s.capacity, s.k, 65536);
+    PERFORM topk.check_interval('out_of_orderness', s.out_of_orderness, '0 seconds', '1 day');
+    PERFORM topk.check_interval('allowed_lateness', s.allowed_lateness, '0 seconds', '1 day');
+    PERFORM topk.check_interval('idle_timeout', s.idle_timeout, '1 second', '1 day');
+    PERFORM topk.check_interval('max_future', s.max_future, '0 seconds', '365 days');
+    PERFORM topk.check_interval('flush_interval', s.flush_interval, '10 milliseconds', '1 minute');
+    SELECT i.name, i.k INTO sink FROM topk.sink i WHERE i.source_id = s.source_id AND i.k > s.k LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'k cannot be less than that of a sink' USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('Sink "%s" has %s.', sink.name, sink.k), HINT = 'Lower it first, with topk.alter_sink.';
+    END IF;
+END
+$$;
+
+CREATE FUNCTION topk.alter_source(
+    name             text,
+    workers          integer DEFAULT NULL,
+    event_type_path  text DEFAULT NULL,
+    time_path        text DEFAULT NULL,
+    tenant_path      text DEFAULT NULL,
+    out_of_orderness interval DEFAULT NULL,
+    allowed_lateness interval DEFAULT NULL,
+    idle_timeout     interval DEFAULT NULL,
+    max_future       interval DEFAULT NULL,
+    flush_interval   interval DEFAULT NULL,
+    k                integer DEFAULT NULL,
+    capacity         integer DEFAULT NULL,
+    reset            text[] DEFAULT '{}'
+) RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    src   integer := topk.source_id(name);
+    given jsonb := jsonb_build_object('workers', workers, 'event_type_path', event_type_path, 'time_path', time_path,
+        'tenant_path', tenant_path, 'out_of_orderness', out_of_orderness, 'allowed_lateness', allowed_lateness,
+        'idle_timeout', idle_timeout, 'max_future', max_future, 'flush_interval', flush_interval, 'k', k, 'capacity', capacity);
+    old   topk.source;
+    new   topk.source;
+BEGIN
+    PERFORM topk.check_reset(reset, '{time_path,tenant_path}', given);
+    SELECT * INTO old FROM topk.source s WHERE s.source_id = src FOR UPDATE;
+    new := jsonb_populate_record(old, topk.changes(given, reset));
+    PERFORM topk.check_source_row(new);
+    IF new IS NOT DISTINCT FROM old THEN
+        RETURN;
+    END IF;
+    UPDATE topk.source s SET (workers, event_type_path, time_path, tenant_path, out_of_orderness, allowed_lateness, idle_timeout,
+            max_future, flush_interval, k, capacity)
+        = (new.workers, new.event_type_path, new.time_path, new.tenant_path, new.out_of_orderness, new.allowed_lateness,
+            new.idle_timeout, new.max_future, new.flush_interval, new.k, new.capacity)
+    WHERE s.source_id = src;
+    IF new.k <> old.k THEN -- sinks that take the source's k publish everything anew
+        UPDATE topk.sink i SET incarnation = i.incarnation + 1 WHERE i.source_id = src AND i.k IS NULL;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION topk.alter_source IS 'changes settings of a source, from the next flush on; NULL leaves one as it is';
+
+CREATE FUNCTION topk.check_rule_row(r topk.rule) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    PERFORM topk.check_path('item_path', r.item_path);
+    PERFORM topk.check_path('weight_path', r.weight_path);
+    PERFORM topk.check_range('weight', r.weight, 1, 1::bigint << 40);
+    PERFORM topk.check_dimensions(r.dimensions);
+    IF octet_length(r.missing_value) > 512 THEN
+        RAISE EXCEPTION 'missing_value must be text of at most 512 bytes' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END
+$$;
+
+-- Dimensions are replaced as a whole.  One that goes parts its list from that of `all`, as a rule without it
+-- does; one that comes never begins to share, since `all` holds older events (topk.intern_family).
+CREATE FUNCTION topk.alter_rule(
+    source        text,
+    event_type    text,
+    item_path     text DEFAULT NULL,
+    dimensions    jsonb DEFAULT NULL,
+    weight        bigint DEFAULT NULL,
+    weight_path   text DEFAULT NULL,
+    missing_value text DEFAULT NULL,
+    reset         text[] DEFAULT '{}'
+) RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    src   integer := topk.source_id(source);
+    given jsonb := jsonb_build_object('item_path', item_path, 'weight', weight, 'weight_path', weight_path, 'missing_value', missing_value);
+    old   topk.rule;
+    new   topk.rule;
+BEGIN
+    PERFORM topk.check_reset(reset, '{weight_path}', given);
+    SELECT * INTO old FROM topk.rule r WHERE r.source_id = src AND r.event_type = event_type FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'source "%" has no rule for event type %', source, coalesce(quote_literal(event_type), 'NULL')
+            USING ERRCODE = 'undefined_object', HINT = 'SELECT event_type FROM topk.rule lists those that it has.';
+    END IF;
+    new := jsonb_populate_record(old, topk.changes(given, reset));
+    new.dimensions := coalesce(dimensions, old.dimensions);
+    PERFORM topk.check_rule_row(new);
+    IF new IS NOT DISTINCT FROM old THEN
+        RETURN;
+    END IF;
+    UPDATE topk.rule r SET (item_path, weight, weight_path, dimensions, missing_value)
+        = (new.item_path, new.weight, new.weight_path, new.dimensions, new.missing_value)
+    WHERE r.rule_id = old.rule_id;
+    PERFORM topk.unshare_lists(src, old.item_type, new.dimensions);
+END
+$$;
+COMMENT ON FUNCTION topk.alter_rule IS 'changes a rule, from the next flush on; NULL leaves a setting as it is';
+
+CREATE FUNCTION topk.check_sink_row(i topk.sink) RETURNS void LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    in_window text[] := topk.template_variables(i.window_key);
+    in_global text[] := topk.template_variables(i.global_key);
+BEGIN
+    IF i.k IS NOT NULL THEN
+        PERFORM topk.check_range('k', i.k, 1, s.k) FROM topk.source s WHERE s.source_id = i.source_id;
+    END IF;
+    PERFORM topk.check_template('window_key', i.window_key, '{window,dimension,minutes,tenant,item_type,value,source}', '{window,dimension,minutes}');
+    PERFORM topk.check_template('meta_key', i.meta_key, in_window, in_window);
+    PERFORM topk.check_template('item_key', i.item_key, '{item,dimension,source}', '{item,dimension}');
+    PERFORM topk.check_template('global_key', i.global_key, '{item_type,tenant,source}', '{item_type}');
+    PERFORM topk.check_template('global_meta_key', i.global_meta_key, in_global, in_global);
+    PERFORM topk.check_sink_overlap(i.server, ARRAY[i.window_key, i.meta_key, i.item_key, i.global_key, i.global_meta_key], i.sink_id);
+END
+$$;
+
+-- Any change of its row makes the publisher write everything anew.  Keys under earlier templates stay until
+-- they expire, global ones until somebody deletes them, as with drop_sink.
+CREATE FUNCTION topk.alter_sink(
+    name            text,
+    k               integer DEFAULT NULL,
+    window_key      text DEFAULT NULL,
+    meta_key        text DEFAULT NULL,
+    item_key        text DEFAULT NULL,
+    global_key      text DEFAULT NULL,
+    global_meta_key text DEFAULT NULL,
+    reset           text[] DEFAULT '{}'
+) RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    given jsonb := jsonb_build_object('k', k, 'window_key', window_key, 'meta_key', meta_key, 'item_key', item_key,
+        'global_key', global_key, 'global_meta_key', global_meta_key);
+    old   topk.sink;
+    new   topk.sink;
+BEGIN
+    PERFORM topk.check_reset(reset, '{k,item_key,global_key,global_meta_key}', given);
+    SELECT * INTO old FROM topk.sink i WHERE i.name = name FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no sink %', coalesce(quote_literal(name), 'NULL')
+            USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM topk.sink lists the sinks.';
+    END IF;
+    new := jsonb_populate_record(old, topk.changes(given, reset));
+    PERFORM topk.check_sink_row(new);
+    IF new IS NOT DISTINCT FROM old THEN
+        RETURN;
+    END IF;
+    UPDATE topk.sink i SET (k, window_key, meta_key, item_key, global_key, global_meta_key)
+        = (new.k, new.window_key, new.meta_key, new.item_key, new.global_key, new.global_meta_key)
+    WHERE i.sink_id = old.sink_id;
+    PERFORM topk.wake();
+END
+$$;
+COMMENT ON FUNCTION topk.alter_sink IS 'changes settings of a sink; NULL leaves one as it is';
