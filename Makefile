@@ -120,6 +120,10 @@ isolation:
 	  --temp-instance="$$PWD/tmp_check/instance_iso" --temp-config=test/regress.conf --encoding=UTF8 --no-locale \
 	  --inputdir=test $(sort $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec)))'
 
+# The regression tests of the type under valgrind; minutes, so not part of make test.
+valgrind:
+	scripts/valgrind.sh
+
 # The oracle against cases worked by hand.
 oracle-test:
 	cd test/oracle && PYTHONDONTWRITEBYTECODE=1 python3 -m unittest -q test_recount
@@ -128,9 +132,10 @@ oracle-test:
 PROVE_TESTS ?= $(sort $(wildcard test/tap/*.pl))
 tap: tools
 	scripts/kafka-jars.sh
+	scripts/python-venv.sh
 	scripts/as_postgres.sh --back tmp_check/log scripts/tap.sh -v $(PROVE_TESTS)
 
-.PHONY: check test test-all layers unit regress isolation oracle-test tap
+.PHONY: check test test-all layers unit regress isolation valgrind oracle-test tap
 
 # ---------------------------------------------------------------- programs for tests, benches and the demo
 
@@ -176,7 +181,10 @@ bench-sketch: build/sketch_bench
 
 # The type in SQL.
 bench-sql:
-	bench/sql_bench.sh
+	@[ -x build/peers/bin/python ] || { echo "==> fetching ClickHouse's chdb and DuckDB from PyPI (once)"; \
+	  /usr/bin/python3 -m venv build/peers && build/peers/bin/pip -q install chdb duckdb; } || \
+	  echo "==> they cannot be had here, and are left out"
+	scripts/as_postgres.sh env PYTHON=build/peers/bin/python bench/sql_bench.sh | tee build/sql_bench.md
 
 .PHONY: bench-stream bench-sketch bench-sql
 

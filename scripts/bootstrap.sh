@@ -76,7 +76,7 @@ packages_for()
     [ "$tier" != demo ] || return 0
     echo "$(java_package)" maven kcat
     [ "$tier" != kafka ] || return 0
-    echo perl libipc-run-perl libtap-parser-sourcehandler-pgtap-perl "postgresql-$major-pgtap" python3 \
+    echo perl libipc-run-perl libtap-parser-sourcehandler-pgtap-perl "postgresql-$major-pgtap" python3 python3-venv \
         clang clang-format libclang-rt-dev valgrind iproute2
 }
 
