@@ -83,7 +83,7 @@ REGRESS ?= $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
 FUZZ_SECONDS ?= 60
 FUZZ_RUNS ?= -1
 FUZZERS = $(patsubst test/fuzz/%_fuzz.c,%,$(wildcard test/fuzz/*_fuzz.c)) $(patsubst test/fuzz/%_fuzz.cc,%,$(wildcard test/fuzz/*_fuzz.cc))
-FUZZ_SAN = -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FUZZ_SAN = -O2 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 FUZZ_OBJS = $(patsubst build/san/%,build/fuzz/%,$(filter-out %/redis_client.o,$(SAN_OBJS)))
 
 build/fuzz/%.o: %.c $(wildcard src/sketch/*.h bridge/*.h test/fuzz/*.h)

@@ -203,6 +203,23 @@ tk_fold(uint64_t a, uint64_t b)
 #define TK_SALT_B UINT64_C(0xBB67AE8584CAA73B)
 #define TK_SALT_C UINT64_C(0x3C6EF372FE94F82B)
 
+/* The part of a long key that precedes its last 9 to 16 bytes; *key and *len then say where those are. */
+static inline uint64_t
+tk_hash_chain(const uint8_t **key, size_t *len)
+{
+	uint64_t state = TK_SALT_A;
+
+	while (*len > 16)
+	{
+		size_t step = *len < 32 ? *len - 16 : 16;
+
+		state = tk_fold(state ^ tk_load64(*key), TK_SALT_C ^ tk_load64(*key + 8)) + *len;
+		*key += step;
+		*len -= step;
+	}
+	return state;
+}
+
 /*
  * Two words and the length go into two folded products; longer keys first chain 16-byte blocks, the last
  * one overlapping. The seed is fixed: an adversary can cost his victim speed and the filter's benefit,
@@ -217,14 +234,8 @@ tk_hash_bytes(const uint8_t *key, size_t len)
 
 	if (TK_LIKELY(len >= 8))
 	{
-		while (TK_UNLIKELY(len > 16))
-		{
-			size_t step = len < 32 ? len - 16 : 16;
-
-			state = tk_fold(state ^ tk_load64(key), TK_SALT_C ^ tk_load64(key + 8)) + len;
-			key += step;
-			len -= step;
-		}
+		if (TK_UNLIKELY(len > 16))
+			state = tk_hash_chain(&key, &len);
 		first = tk_load64(key);
 		last = tk_load64(key + len - 8);
 	}

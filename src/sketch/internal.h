@@ -184,7 +184,7 @@ extern void tk_purge(TkSketch *s, uint32_t keep, void *scratch);
 extern void tk_sort_refs(TkRef *refs, TkRef *spare, size_t count);
 
 /* merge.c: TK_MERGE_SLACK times W is what a merge may leave, so that many merges cost few purges */
-#define TK_MERGE_SLACK 2
+#define TK_MERGE_SLACK 3
 extern TkStatus tk_merge_incoming(TkSketch *dst, const TkSummary *src, TkIncoming *in, uint64_t key_bytes);
 
 /* items.c */

@@ -230,7 +230,8 @@ merge_filters(TkSketch *dst, const TkSummary *src, const TkSketch *source)
  * they were stored.
  */
 static TkStatus
-merge_entries(TkSketch *dst, const TkSummary *src, const TkSketch *source, const TkIncoming *in, uint64_t key_bytes)
+merge_entries(TkSketch *dst, const TkSummary *src, const TkSketch *source, const TkIncoming *in,
+			  uint64_t key_bytes)
 {
 	Merge merge;
 	TkStatus status = check_merge(dst, src);

@@ -3,9 +3,9 @@
  *		Public interface of the top-k sketch library ("lazy filtered Space-Saving").
  *
  * A sketch summarizes a stream of (key, weight) updates. It keeps the total weight n, an error bound
- * theta and up to W(m) = max(1024, 2m) working entries (after merges twice that), where m is the sketch's
- * capacity. An entry bounds its key's true weight f by lower <= f <= upper, with upper - lower <= theta;
- * a key without an entry has f <= theta. While the distinct keys fit, theta is 0 and every count is
+ * theta and up to W(m) = max(1024, 2m) working entries (after merges three times that), where m is the
+ * sketch's capacity. An entry bounds its key's true weight f by lower <= f <= upper, with upper - lower <=
+ * theta; a key without an entry has f <= theta. While the distinct keys fit, theta is 0 and every count is
  * exact. In a finished (trimmed, or encoded as TK_FINAL) sketch:
  *
  *		(m + 1) * theta + sum(upper - theta) <= n		so theta <= n / (m + 1), always
@@ -97,7 +97,7 @@ typedef struct TkSummary
 	TkKind kind;
 	uint32_t k;
 	uint32_t capacity;  /* m */
-	uint32_t count;     /* entries held; up to 2 W(m) in a working state, m in a finished one */
+	uint32_t count;     /* entries held; up to 3 W(m) in a working state, m in a finished one */
 	uint64_t total;     /* n */
 	uint64_t max_error; /* theta */
 	bool exact;         /* theta is 0: every count is exact, and no item is missing */
@@ -205,7 +205,7 @@ extern void tk_sketch_prefetch_key(const TkSketch *s, uint32_t position);
 /*
  * Add all that `src` has seen to `dst`. TK_KIND_MISMATCH if their kinds differ. The capacity becomes
  * the smallest among the two that are not exact, or the larger if both are exact; k the larger of the
- * two, lowered to that. dst keeps up to 2 W(m) entries: trim (or encode as TK_FINAL) once, after the
+ * two, lowered to that. dst keeps up to 3 W(m) entries: trim (or encode as TK_FINAL) once, after the
  * last merge. dst == src doubles it. O(entries of src), purges amortized. Errors: TK_KIND_MISMATCH,
  * TK_OVERFLOW, TK_NO_MEMORY, TK_TOO_LARGE.
  */
@@ -239,7 +239,7 @@ extern bool tk_sketch_estimate(const TkSketch *s, const void *key, size_t len, u
  * ascending. `guaranteed`: lower >= theta and fewer than k other entries have upper > lower. The
  * caller owns *items (made by `alloc`, one block, released with its release); the keys in it live as
  * long as the sketch is unchanged. With no items *items is NULL and *count 0. On a working state this
- * lists up to 2 W(m) entries; trim a clone, or encode and use tk_view_items, to see what the finished
+ * lists up to 3 W(m) entries; trim a clone, or encode and use tk_view_items, to see what the finished
  * sketch will say.
  */
 extern TkStatus tk_sketch_items(const TkSketch *s, const TkAllocator *alloc, size_t limit, TkItem **items,

@@ -1,4 +1,4 @@
--- exchange with Apache DataSketches; test/datasketches/exchange.py compares with their library itself
+-- exchange with Apache DataSketches; test/tap/010_datasketches.pl compares with their library itself
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS topk;
 RESET client_min_messages;

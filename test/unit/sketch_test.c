@@ -727,6 +727,35 @@ test_merge_refuses_duplicates(void)
 	tk_sketch_free(twin);
 }
 
+/* The same where the destination has entries for those keys, so that all has been added when it is seen. */
+static void
+test_merge_takes_back(void)
+{
+	static const uint8_t bytes[] = {1, 0x04, TK_KIND_TEXT, 1,   9,   30, 1, 4, 5, 1, 1, 1, 1, 0, 1,
+									0, 1,    'a',          'c', 'b', 'a'};
+	TkSketch *s = must_create(&alloc, TK_KIND_TEXT, 1, 9);
+	TkSketch *twin;
+	TkView view;
+
+	for (uint64_t i = 0; i < 5000; i++)
+		add_numbered(s, i, 1);
+	add_text(s, "a", 1000);
+	add_text(s, "b", 1000);
+	tk_sketch_clone(s, NULL, &twin);
+	ok(!tk_sketch_is_exact(s) && tk_view_open(bytes, sizeof(bytes), &view) == TK_OK,
+	   "a purged sketch, and bytes that hold one of its keys twice");
+	ok(tk_sketch_merge_encoded(s, bytes, sizeof(bytes)) == TK_CORRUPT && same_bytes(s, twin, TK_PARTIAL),
+	   "what was added is taken back");
+	for (uint64_t i = 0; i < 5000; i++)
+	{
+		add_numbered(s, i, 2);
+		add_numbered(twin, i, 2);
+	}
+	ok(same_bytes(s, twin, TK_PARTIAL), "and the future is the same");
+	tk_sketch_free(s);
+	tk_sketch_free(twin);
+}
+
 /* Storing must lose nothing that a later merge would need. */
 static void
 test_partial_round_trip(void)
@@ -937,6 +966,7 @@ main(int argc, char **argv)
 	test_merge_bounds();
 	test_merge_encoded();
 	test_merge_refuses_duplicates();
+	test_merge_takes_back();
 	test_partial_round_trip();
 	test_large_capacity();
 	is_number(heap.live, 0, "no block is left");
