@@ -29,16 +29,16 @@ def psql(*statements):
     return done
 
 
-def milliseconds(query, parallel=0):
-    done = psql(f"SET max_parallel_workers_per_gather = {parallel}", "SET client_min_messages = log",
+def milliseconds(query, parallel=0, warmups=0):
+    done = psql(f"SET max_parallel_workers_per_gather = {parallel}", "SET client_min_messages = log", *[query] * warmups,
                 "SET log_statement_stats = on", query)
     user, system, elapsed = map(float, STATS.findall(done.stderr)[-1])
     return 1000 * (elapsed if parallel else user + system)
 
 
-def best(queries, rounds, parallel=0):
+def best(queries, rounds, parallel=0, warmups=0):
     """The best time of each query; they take turns."""
-    times = [[milliseconds(query, parallel) for query in queries] for _ in range(rounds)]
+    times = [[milliseconds(query, parallel, warmups) for query in queries] for _ in range(rounds)]
     return [min(column) for column in zip(*times)]
 
 
@@ -89,12 +89,12 @@ def groups(rows, rounds):
 
 
 def merges(rounds):
-    heading("Merging a day of minutes", "entries a pane", "stored bytes a pane", "reading, ms", "`topk_merge` beyond that, ms",
+    heading("Merging a day of minutes (warm: the fourth time in a session)", "entries a pane", "stored bytes a pane", "reading, ms", "`topk_merge` beyond that, ms",
             "mean error of the top 100")
     for column, entries in (("s", 300), ("large", 1024)):
         size = psql(f"SELECT round(avg(octet_length({column}::bytea))) FROM pane").stdout.strip()
         times = best([f"SELECT count(substr({column}::bytea, 2)) FROM pane", f"SELECT topk_total(topk_merge({column})) FROM pane"],
-                     3 * rounds)
+                     3 * rounds, warmups=3)
         error = psql(f"""
             SELECT round(100 * avg(abs(estimate - f) / f::numeric), 3) FROM truth
             JOIN topk_items((SELECT topk_merge({column} ORDER BY minute) FROM pane), 65536) USING (item)
