@@ -29,29 +29,6 @@ CREATE FUNCTION topk.changes(given jsonb, reset text[]) RETURNS jsonb LANGUAGE s
     SELECT jsonb_strip_nulls(given) || coalesce((SELECT jsonb_object_agg(r.name, NULL) FROM unnest(reset) r(name)), '{}')
 $$;
 
-CREATE FUNCTION topk.check_source_row(s topk.source) RETURNS void LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    sink record;
-BEGIN
-    PERFORM topk.check_path('event_type_path', s.event_type_path);
-    PERFORM topk.check_path('time_path', s.time_path);
-    PERFORM topk.check_path('tenant_path', s.tenant_path);
-    PERFORM topk.check_range('workers', s.workers, 1, 64);
-    PERFORM topk.check_range('k', s.k, 1, 10000);
-    PERFORM topk.check_range('capacity', s.capacity, s.k, 65536);
-    PERFORM topk.check_interval('out_of_orderness', s.out_of_orderness, '0 seconds', '1 day');
-    PERFORM topk.check_interval('allowed_lateness', s.allowed_lateness, '0 seconds', '1 day');
-    PERFORM topk.check_interval('idle_timeout', s.idle_timeout, '1 second', '1 day');
-    PERFORM topk.check_interval('max_future', s.max_future, '0 seconds', '365 days');
-    PERFORM topk.check_interval('flush_interval', s.flush_interval, '10 milliseconds', '1 minute');
-    SELECT i.name, i.k INTO sink FROM topk.sink i WHERE i.source_id = s.source_id AND i.k > s.k LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'k cannot be less than that of a sink' USING ERRCODE = 'invalid_parameter_value',
-            DETAIL = format('Sink "%s" has %s.', sink.name, sink.k), HINT = 'Lower it first, with topk.alter_sink.';
-    END IF;
-END
-$$;
-
 CREATE FUNCTION topk.alter_source(
     name             text,
     workers          integer DEFAULT NULL,
@@ -95,18 +72,6 @@ END
 $$;
 COMMENT ON FUNCTION topk.alter_source IS 'changes settings of a source, from the next flush on; NULL leaves one as it is';
 
-CREATE FUNCTION topk.check_rule_row(r topk.rule) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
-BEGIN
-    PERFORM topk.check_path('item_path', r.item_path);
-    PERFORM topk.check_path('weight_path', r.weight_path);
-    PERFORM topk.check_range('weight', r.weight, 1, 1::bigint << 40);
-    PERFORM topk.check_dimensions(r.dimensions);
-    IF octet_length(r.missing_value) > 512 THEN
-        RAISE EXCEPTION 'missing_value must be text of at most 512 bytes' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-END
-$$;
-
 -- Dimensions are replaced as a whole.  One that goes parts its list from that of `all`, as a rule without it
 -- does; one that comes never begins to share, since `all` holds older events (topk.intern_family).
 CREATE FUNCTION topk.alter_rule(
@@ -145,23 +110,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION topk.alter_rule IS 'changes a rule, from the next flush on; NULL leaves a setting as it is';
-
-CREATE FUNCTION topk.check_sink_row(i topk.sink) RETURNS void LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    in_window text[] := topk.template_variables(i.window_key);
-    in_global text[] := topk.template_variables(i.global_key);
-BEGIN
-    IF i.k IS NOT NULL THEN
-        PERFORM topk.check_range('k', i.k, 1, s.k) FROM topk.source s WHERE s.source_id = i.source_id;
-    END IF;
-    PERFORM topk.check_template('window_key', i.window_key, '{window,dimension,minutes,tenant,item_type,value,source}', '{window,dimension,minutes}');
-    PERFORM topk.check_template('meta_key', i.meta_key, in_window, in_window);
-    PERFORM topk.check_template('item_key', i.item_key, '{item,dimension,source}', '{item,dimension}');
-    PERFORM topk.check_template('global_key', i.global_key, '{item_type,tenant,source}', '{item_type}');
-    PERFORM topk.check_template('global_meta_key', i.global_meta_key, in_global, in_global);
-    PERFORM topk.check_sink_overlap(i.server, ARRAY[i.window_key, i.meta_key, i.item_key, i.global_key, i.global_meta_key], i.sink_id);
-END
-$$;
 
 -- Any change of its row makes the publisher write everything anew.  Keys under earlier templates stay until
 -- they expire, global ones until somebody deletes them, as with drop_sink.

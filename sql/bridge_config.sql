@@ -106,6 +106,30 @@ END
 $$;
 COMMENT ON FUNCTION topk.adopt IS 'lets the sources and sinks of this copy of a database run, which the original''s must not any more';
 
+-- What create_source and alter_source ask of a row.
+CREATE FUNCTION topk.check_source_row(s topk.source) RETURNS void LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    sink record;
+BEGIN
+    PERFORM topk.check_path('event_type_path', s.event_type_path);
+    PERFORM topk.check_path('time_path', s.time_path);
+    PERFORM topk.check_path('tenant_path', s.tenant_path);
+    PERFORM topk.check_range('workers', s.workers, 1, 64);
+    PERFORM topk.check_range('k', s.k, 1, 10000);
+    PERFORM topk.check_range('capacity', s.capacity, s.k, 65536);
+    PERFORM topk.check_interval('out_of_orderness', s.out_of_orderness, '0 seconds', '1 day');
+    PERFORM topk.check_interval('allowed_lateness', s.allowed_lateness, '0 seconds', '1 day');
+    PERFORM topk.check_interval('idle_timeout', s.idle_timeout, '1 second', '1 day');
+    PERFORM topk.check_interval('max_future', s.max_future, '0 seconds', '365 days');
+    PERFORM topk.check_interval('flush_interval', s.flush_interval, '10 milliseconds', '1 minute');
+    SELECT i.name, i.k INTO sink FROM topk.sink i WHERE i.source_id = s.source_id AND i.k > s.k LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'k cannot be less than that of a sink' USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('Sink "%s" has %s.', sink.name, sink.k), HINT = 'Lower it first, with topk.alter_sink.';
+    END IF;
+END
+$$;
+
 CREATE FUNCTION topk.create_source(
     name             text,
     server           text,
@@ -126,6 +150,7 @@ CREATE FUNCTION topk.create_source(
 ) RETURNS integer LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
+    s  topk.source;
     id integer;
 BEGIN
     IF getdatabaseencoding() <> 'UTF8' THEN
@@ -143,24 +168,25 @@ BEGIN
     IF event_type_path IS NULL THEN
         RAISE EXCEPTION 'event_type_path must not be NULL' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    PERFORM topk.check_path('event_type_path', event_type_path);
-    PERFORM topk.check_path('time_path', time_path);
-    PERFORM topk.check_path('tenant_path', tenant_path);
-    PERFORM topk.check_range('workers', workers, 1, 64);
-    PERFORM topk.check_range('k', k, 1, 10000);
     capacity := coalesce(capacity, 3 * k);
-    PERFORM topk.check_range('capacity', capacity, k, 65536);
     PERFORM topk.check_interval('pane_size', pane_size, '1 second', '1 hour');
     -- windows consist of whole panes
     IF extract(epoch FROM interval '1 hour') % extract(epoch FROM pane_size) <> 0
         OR (pane_size < '1 minute' OR extract(second FROM pane_size) <> 0) AND extract(epoch FROM interval '1 minute') % extract(epoch FROM pane_size) <> 0 THEN
         RAISE EXCEPTION 'pane_size must divide a minute, or be whole minutes that divide an hour' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM topk.check_interval('out_of_orderness', out_of_orderness, '0 seconds', '1 day');
-    PERFORM topk.check_interval('allowed_lateness', allowed_lateness, '0 seconds', '1 day');
-    PERFORM topk.check_interval('idle_timeout', idle_timeout, '1 second', '1 day');
-    PERFORM topk.check_interval('max_future', max_future, '0 seconds', '365 days');
-    PERFORM topk.check_interval('flush_interval', flush_interval, '10 milliseconds', '1 minute');
+    s.workers := workers;
+    s.event_type_path := event_type_path;
+    s.time_path := time_path;
+    s.tenant_path := tenant_path;
+    s.out_of_orderness := out_of_orderness;
+    s.allowed_lateness := allowed_lateness;
+    s.idle_timeout := idle_timeout;
+    s.max_future := max_future;
+    s.flush_interval := flush_interval;
+    s.k := k;
+    s.capacity := capacity;
+    PERFORM topk.check_source_row(s);
 
     IF NOT topk.at_home() THEN
         RAISE EXCEPTION 'this database is a copy, whose sources do not run' USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -223,6 +249,19 @@ BEGIN
 END
 $$;
 
+-- What create_rule and alter_rule ask of a row.
+CREATE FUNCTION topk.check_rule_row(r topk.rule) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    PERFORM topk.check_path('item_path', r.item_path);
+    PERFORM topk.check_path('weight_path', r.weight_path);
+    PERFORM topk.check_range('weight', r.weight, 1, 1::bigint << 40);
+    PERFORM topk.check_dimensions(r.dimensions);
+    IF r.missing_value IS NULL OR octet_length(r.missing_value) > 512 THEN
+        RAISE EXCEPTION 'missing_value must be text of at most 512 bytes' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END
+$$;
+
 CREATE FUNCTION topk.create_rule(
     source        text,
     event_type    text,
@@ -236,6 +275,7 @@ CREATE FUNCTION topk.create_rule(
 #variable_conflict use_variable
 DECLARE
     src integer := topk.source_id(source);
+    r   topk.rule;
     id  integer;
 BEGIN
     IF event_type IS NULL OR event_type = '' THEN
@@ -245,13 +285,12 @@ BEGIN
     IF item_path IS NULL THEN
         RAISE EXCEPTION 'item_path must not be NULL' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    PERFORM topk.check_path('item_path', item_path);
-    PERFORM topk.check_path('weight_path', weight_path);
-    PERFORM topk.check_range('weight', weight, 1, 1::bigint << 40);
-    PERFORM topk.check_dimensions(dimensions);
-    IF missing_value IS NULL OR octet_length(missing_value) > 512 THEN
-        RAISE EXCEPTION 'missing_value must be text of at most 512 bytes' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    r.item_path := item_path;
+    r.weight_path := weight_path;
+    r.weight := weight;
+    r.dimensions := dimensions;
+    r.missing_value := missing_value;
+    PERFORM topk.check_rule_row(r);
     BEGIN
         INSERT INTO topk.rule (source_id, event_type, item_type, item_path, weight_path, weight, dimensions, missing_value)
         VALUES (src, event_type, item_type, item_path, weight_path, weight, dimensions, missing_value) RETURNING rule_id INTO id;
@@ -288,6 +327,24 @@ BEGIN
 END
 $$;
 
+-- What create_sink and alter_sink ask of a row.
+CREATE FUNCTION topk.check_sink_row(i topk.sink) RETURNS void LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    in_window text[] := topk.template_variables(i.window_key);
+    in_global text[] := topk.template_variables(i.global_key);
+BEGIN
+    IF i.k IS NOT NULL THEN
+        PERFORM topk.check_range('k', i.k, 1, s.k) FROM topk.source s WHERE s.source_id = i.source_id;
+    END IF;
+    PERFORM topk.check_template('window_key', i.window_key, '{window,dimension,minutes,tenant,item_type,value,source}', '{window,dimension,minutes}');
+    PERFORM topk.check_template('meta_key', i.meta_key, in_window, in_window);
+    PERFORM topk.check_template('item_key', i.item_key, '{item,dimension,source}', '{item,dimension}');
+    PERFORM topk.check_template('global_key', i.global_key, '{item_type,tenant,source}', '{item_type}');
+    PERFORM topk.check_template('global_meta_key', i.global_meta_key, in_global, in_global);
+    PERFORM topk.check_sink_overlap(i.server, ARRAY[i.window_key, i.meta_key, i.item_key, i.global_key, i.global_meta_key], i.sink_id);
+END
+$$;
+
 CREATE FUNCTION topk.create_sink(
     source     text,
     server     text,
@@ -302,20 +359,21 @@ CREATE FUNCTION topk.create_sink(
 #variable_conflict use_variable
 DECLARE
     src integer := topk.source_id(source);
+    i   topk.sink;
     id  integer;
 BEGIN
     name := coalesce(name, source);
     PERFORM topk.check_name('sink', name);
     PERFORM topk.check_server(server, 'topk_redis');
-    IF k IS NOT NULL THEN
-        PERFORM topk.check_range('k', k, 1, s.k) FROM topk.source s WHERE s.source_id = src;
-    END IF;
-    PERFORM topk.check_template('window_key', window_key, '{window,dimension,minutes,tenant,item_type,value,source}', '{window,dimension,minutes}');
-    PERFORM topk.check_template('meta_key', meta_key, topk.template_variables(window_key), topk.template_variables(window_key));
-    PERFORM topk.check_template('item_key', item_key, '{item,dimension,source}', '{item,dimension}');
-    PERFORM topk.check_template('global_key', global_key, '{item_type,tenant,source}', '{item_type}');
-    PERFORM topk.check_template('global_meta_key', global_meta_key, topk.template_variables(global_key), topk.template_variables(global_key));
-    PERFORM topk.check_sink_overlap(server, ARRAY[window_key, meta_key, item_key, global_key, global_meta_key]);
+    i.source_id := src;
+    i.server := server;
+    i.k := k;
+    i.window_key := window_key;
+    i.meta_key := meta_key;
+    i.item_key := item_key;
+    i.global_key := global_key;
+    i.global_meta_key := global_meta_key;
+    PERFORM topk.check_sink_row(i);
     BEGIN
         INSERT INTO topk.sink (source_id, name, server, k, window_key, meta_key, item_key, global_key, global_meta_key)
         VALUES (src, name, server, k, window_key, meta_key, item_key, global_key, global_meta_key) RETURNING sink_id INTO id;
