@@ -35,6 +35,7 @@
 
 #include "bridge.h"
 #include "host.h"
+#include "process.h"
 
 #define MAX_CALLS 64
 #define RELAUNCH_MS 1000 /* at the earliest after a manager ended */
@@ -203,30 +204,18 @@ managed_of(Oid database)
 static void
 start_manager(Managed *manager)
 {
-	BackgroundWorker worker = {0};
 	HostArgs args = {.database = manager->database};
-	MemoryContext old = MemoryContextSwitchTo(launcher_context);
+	char name[BGW_MAXLEN];
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_notify_pid = MyProcPid;
-	strlcpy(worker.bgw_library_name, "topk_worker", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "topk_manager_main", BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "topk manager for database %u", manager->database);
-	strlcpy(worker.bgw_type, "topk manager", BGW_MAXLEN);
-	memcpy(worker.bgw_extra, &args, sizeof(args));
+	snprintf(name, sizeof(name), "topk manager for database %u", manager->database);
 	manager->started = GetCurrentTimestamp();
-	if (RegisterDynamicBackgroundWorker(&worker, &manager->handle))
+	manager->handle = process_start("topk manager", "topk_manager_main", name, &args, launcher_context);
+	if (manager->handle != NULL)
 		manager->wanted = false;
 	else
-	{
-		manager->handle = NULL;
 		ereport(LOG, errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				errmsg("topk cannot start a manager: no background worker slot is free"),
 				errhint("Raise max_worker_processes and restart the server."));
-	}
-	MemoryContextSwitchTo(old);
 }
 
 /* Notes which managers have ended; one that had work and was not told to stop is wanted again. */

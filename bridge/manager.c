@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "host.h"
+#include "process.h"
 #include "spi_util.h"
 
 #define CYCLE_MS 1000
@@ -108,30 +109,14 @@ report_no_slot(Child *child)
 static bool
 start_child(Child *child, const char *name)
 {
-	BackgroundWorker worker = {0};
 	HostArgs args = {.database = MyDatabaseId, .id = child->id, .number = child->number};
 	const Role *role = roles;
-	MemoryContext old;
-	bool started;
 
 	while (role->code != child->role)
 		role++;
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_notify_pid = MyProcPid;
-	strlcpy(worker.bgw_library_name, "topk_worker", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, role->function, BGW_MAXLEN);
-	strlcpy(worker.bgw_name, name, BGW_MAXLEN);
-	strlcpy(worker.bgw_type, role->type, BGW_MAXLEN);
-	memcpy(worker.bgw_extra, &args, sizeof(args));
 	child->started = GetCurrentTimestamp();
-	old = MemoryContextSwitchTo(children_context);
-	started = RegisterDynamicBackgroundWorker(&worker, &child->handle);
-	MemoryContextSwitchTo(old);
-	if (!started)
-		child->handle = NULL;
-	return started;
+	child->handle = process_start(role->type, role->function, name, &args, children_context);
+	return child->handle != NULL;
 }
 
 /* A child that ended soon after its start waits longer before it is started again. */
