@@ -159,7 +159,7 @@ build/mock_broker: demo/mock_broker.c
 	@echo "  CC   $@"
 	$(Q)$(CC) $(TOOL_CFLAGS) -o $@ $< -lrdkafka
 
-build/consume_floor: bench/consume_floor.c
+build/consume_floor build/line_producer: build/%: bench/%.c
 	@mkdir -p $(@D)
 	@echo "  CC   $@"
 	$(Q)$(CC) $(TOOL_CFLAGS) -o $@ $< -lrdkafka
@@ -170,6 +170,14 @@ build/consume_floor: bench/consume_floor.c
 bench-stream: tools build/consume_floor
 	scripts/kafka-jars.sh
 	scripts/as_postgres.sh --back tmp_check/log scripts/tap.sh -v bench/stream_bench.pl :: $(STREAM)
+
+# From producing an event to seeing it, and what small streams cost.  Minutes of real time each.
+bench-latency: tools build/line_producer
+	scripts/kafka-jars.sh
+	scripts/as_postgres.sh --back tmp_check/log scripts/tap.sh -v bench/latency_bench.pl :: $(LATENCY)
+bench-small: tools
+	scripts/kafka-jars.sh
+	scripts/as_postgres.sh --back tmp_check/log scripts/tap.sh -v bench/small_bench.pl :: $(SMALL)
 
 # The sketch library alone.
 build/sketch_bench: bench/sketch_bench.c $(wildcard src/sketch/*.[ch])
@@ -186,7 +194,7 @@ bench-sql:
 	  echo "==> they cannot be had here, and are left out"
 	scripts/as_postgres.sh env PYTHON=build/peers/bin/python bench/sql_bench.sh | tee build/sql_bench.md
 
-.PHONY: bench-stream bench-sketch bench-sql
+.PHONY: bench-stream bench-latency bench-small bench-sketch bench-sql
 
 # ---------------------------------------------------------------- to look at and to work with
 

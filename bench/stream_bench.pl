@@ -14,10 +14,10 @@ use warnings;
 
 use Getopt::Long;
 use PostgreSQL::Test::Utils;
-use POSIX       qw(sysconf _SC_CLK_TCK);
 use Test::More;
 use Time::HiRes qw(sleep time);
 use TopK::Test::Kafka;
+use TopK::Test::Measure qw(cpu_by_kind our_cpu peak_memory wal_position wal_since machine);
 use TopK::Test::Pipeline;
 use TopK::Test::Redis;
 use TopK::Test::Tools qw(tool capture);
@@ -34,35 +34,6 @@ note 'making events';
 $kafka->generate('events', '--events' => $events, '--start' => '2025-03-01T10:00:00Z', '--span' => 600, '--disorder' => 5,
     '--late' => 0.01);
 
-# CPU seconds of each process so far, by what it is: {kind => seconds}.
-sub cpu_by_kind
-{
-    my ($pipeline) = @_;
-    my %cpu;
-    for my $row (split /\n/, $pipeline->value('SELECT pid, backend_type FROM pg_stat_activity'))
-    {
-        my ($pid, $kind) = split /\|/, $row;
-        open my $stat, '<', "/proc/$pid/stat" or next;
-        my @fields = split ' ', (<$stat> =~ /\) (.*)/)[0];
-        $cpu{ $kind =~ /^topk|walwriter|checkpointer/ ? $kind : 'other' } += ($fields[11] + $fields[12]) / sysconf(_SC_CLK_TCK);
-    }
-    return \%cpu;
-}
-
-sub peak_memory
-{
-    my ($pipeline) = @_;
-    my $peak = 0;
-    for my $pid (split /\n/, $pipeline->value("SELECT pid FROM pg_stat_activity WHERE backend_type = 'topk worker'"))
-    {
-        open my $status, '<', "/proc/$pid/status" or next;
-        local $/;
-        my ($kb) = <$status> =~ /VmHWM:\s+(\d+)/;
-        $peak = $kb if $kb > $peak;
-    }
-    return $peak / 1024;
-}
-
 sub floor
 {
     my ($count, $seconds, $cpu) = capture(tool('consume_floor'), $kafka->bootstrap, 'events', 4) =~ /messages=(\d+) seconds=([\d.]+) cpu=([\d.]+)/;
@@ -77,7 +48,7 @@ sub drain
     $redis->command('FLUSHALL');
     $pipeline->setup(source => { workers => $workers });
     $pipeline->value("CHECKPOINT");
-    my $lsn = $pipeline->value('SELECT pg_current_wal_lsn()');
+    my $from = wal_position($pipeline);
     my ($first, $first_events, $last, $seen) = (0, 0, 0, 0);
     while ($seen < $events)
     {
@@ -90,25 +61,18 @@ sub drain
     sleep 2;    # closing and publishing go on
     my %later = %{ cpu_by_kind($pipeline) };
     $cpu->{$_} = $later{$_} for keys %later;
+    my $wal = wal_since($pipeline, $from);
     my $result = {
         rate   => $last > $first ? ($events - $first_events) / ($last - $first) : 0,
         cpu    => { map { $_ => $cpu->{$_} / $events * 1e6 } keys %{$cpu} },
-        memory => peak_memory($pipeline),
-        wal    => $pipeline->value("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '$lsn')") / $events,
+        memory => peak_memory($pipeline, 'topk worker'),
+        wal    => ($wal->{all} - $wal->{images}) / $events,
+        images => $wal->{images} / $events,
         panes  => $pipeline->value('SELECT count(*) FROM topk.list'),
     };
     is($pipeline->value('SELECT sum(events) FROM topk.partition'), $events, "$workers workers: every event was read once");
     $pipeline->node->stop;
     return $result;
-}
-
-sub machine
-{
-    my ($cpu) = `cat /proc/cpuinfo` =~ /model name\s*:\s*(.*)/;
-    my $cores = () = `cat /proc/cpuinfo` =~ /^processor/mg;
-    chomp(my $postgres = `postgres --version`);
-    my ($rdkafka) = `kcat -V` =~ /librdkafka ([\d.]+)/;
-    return "$cores x $cpu; $postgres; librdkafka $rdkafka; Apache Kafka 4.3.1 and Redis on the same machine";
 }
 
 note machine();
@@ -119,11 +83,9 @@ for my $round (1 .. $rounds)
     for my $workers (1, 2)
     {
         my $r = drain($workers, $round);
-        my $ours = 0;
-        $ours += $r->{cpu}{$_} for grep { /^topk/ } keys %{ $r->{cpu} };
-        note sprintf '%d worker%s: %.0f events/s (%.2f of the floor), CPU s per million: %.2f ours (%s), worker peak %.0f MB, WAL %.2f bytes an event, %d lists',
-          $workers, $workers > 1 ? 's' : '', $r->{rate}, $r->{rate} / $floor->{rate}, $ours,
-          join(', ', map { sprintf '%s %.2f', $_, $r->{cpu}{$_} } sort keys %{ $r->{cpu} }), $r->{memory}, $r->{wal}, $r->{panes};
+        note sprintf '%d worker%s: %.0f events/s (%.2f of the floor), CPU s per million: %.2f ours (%s), worker peak %.0f MB, WAL %.2f bytes an event and %.2f of full-page images, %d lists',
+          $workers, $workers > 1 ? 's' : '', $r->{rate}, $r->{rate} / $floor->{rate}, our_cpu($r->{cpu}),
+          join(', ', map { sprintf '%s %.2f', $_, $r->{cpu}{$_} } sort keys %{ $r->{cpu} }), $r->{memory}, $r->{wal}, $r->{images}, $r->{panes};
     }
 }
 done_testing();

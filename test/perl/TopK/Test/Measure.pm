@@ -1,0 +1,88 @@
+package TopK::Test::Measure;
+
+# What benches read off a running pipeline: CPU seconds and memory of each kind of
+# process, WAL, and what machine this is.
+#
+#   my $cpu = cpu_by_kind($pipeline);          # {'topk worker' => 1.25, ..., 'other' => 0.1}, seconds so far
+#   my $mb  = peak_memory($pipeline, 'topk worker');
+#   my $from = wal_position($pipeline); ... wal_since($pipeline, $from);   # {all, images}, bytes
+#   note machine();
+
+use strict;
+use warnings;
+
+use Exporter qw(import);
+use POSIX    qw(sysconf _SC_CLK_TCK);
+
+our @EXPORT_OK = qw(cpu_by_kind our_cpu peak_memory resident_memory wal_position wal_since machine);
+
+# CPU seconds so far of each process of the server, by what it is; what belongs to nobody above is 'other'.
+sub cpu_by_kind
+{
+    my ($pipeline) = @_;
+    my %cpu;
+    for my $row (split /\n/, $pipeline->value('SELECT pid, backend_type FROM pg_stat_activity'))
+    {
+        my ($pid, $kind) = split /\|/, $row;
+        open my $stat, '<', "/proc/$pid/stat" or next;
+        my @fields = split ' ', (<$stat> =~ /\) (.*)/)[0];
+        $cpu{ $kind =~ /^topk|walwriter|checkpointer/ ? $kind : 'other' } += ($fields[11] + $fields[12]) / sysconf(_SC_CLK_TCK);
+    }
+    return \%cpu;
+}
+
+# The sum over our own processes.
+sub our_cpu
+{
+    my ($cpu) = @_;
+    my $sum = 0;
+    $sum += $cpu->{$_} for grep { /^topk/ } keys %{$cpu};
+    return $sum;
+}
+
+sub _memory
+{
+    my ($pipeline, $kind, $field) = @_;
+    my $most = 0;
+    for my $pid (split /\n/, $pipeline->value("SELECT pid FROM pg_stat_activity WHERE backend_type = '$kind'"))
+    {
+        open my $status, '<', "/proc/$pid/status" or next;
+        local $/;
+        my ($kb) = <$status> =~ /$field:\s+(\d+)/;
+        $most = $kb if $kb > $most;
+    }
+    return $most / 1024;
+}
+
+# The largest process of a kind, in MB: its peak, or what it has now.
+sub peak_memory     { my ($pipeline, $kind) = @_; return _memory($pipeline, $kind, 'VmHWM'); }
+sub resident_memory { my ($pipeline, $kind) = @_; return _memory($pipeline, $kind, 'VmRSS'); }
+
+sub wal_position
+{
+    my ($pipeline) = @_;
+    return $pipeline->value('SELECT pg_current_wal_insert_lsn()');
+}
+
+# WAL since a position: {all => bytes, images => bytes of full-page images in it}.
+sub wal_since
+{
+    my ($pipeline, $position) = @_;
+    $pipeline->value('CREATE EXTENSION IF NOT EXISTS pg_walinspect');
+    my ($all, $images) = split /\|/, $pipeline->value(
+        "SELECT pg_wal_lsn_diff(now.lsn, '$position'),
+                (SELECT coalesce(sum(fpi_size), 0)::bigint FROM pg_get_wal_stats('$position', now.lsn))
+         FROM (SELECT pg_current_wal_flush_lsn() AS lsn) now");
+    return { all => $all, images => $images };
+}
+
+sub machine
+{
+    my ($cpu) = `cat /proc/cpuinfo` =~ /model name\s*:\s*(.*)/;
+    my $cores = () = `cat /proc/cpuinfo` =~ /^processor/mg;
+    chomp(my $postgres = `postgres --version`);
+    my ($rdkafka) = `kcat -V` =~ /librdkafka ([\d.]+)/;
+    return "$cores x $cpu; $postgres; librdkafka $rdkafka; Apache Kafka 4.3.1 and Redis on the same machine";
+}
+
+1;
