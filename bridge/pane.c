@@ -14,6 +14,7 @@
 #include "pane_set.h"
 
 #define MIN_PANE_ROOM 64
+#define MIN_PIECE_ENTRIES 64 /* fewer are cheap to write again */
 
 /* ---- marking ---- */
 
@@ -78,6 +79,25 @@ int
 tk_pane_seal_all(TkPaneSet *set)
 {
 	return seal_until(set, INT64_MAX);
+}
+
+int
+tk_pane_seal_exact(TkPaneSet *set)
+{
+	int n_sealed = 0;
+
+	for (size_t i = 0; i < set->n_dirty; i++)
+	{
+		TkPane *pane = set->dirty[i];
+		uint32_t count = tk_sketch_count(pane->sketch);
+
+		if (pane->sealed || count < MIN_PIECE_ENTRIES || count > set->capacity / 2 ||
+			!tk_sketch_is_exact(pane->sketch))
+			continue;
+		seal(set, pane);
+		n_sealed++;
+	}
+	return n_sealed;
 }
 
 /* ---- making and forgetting ---- */

@@ -111,6 +111,14 @@ int tk_pane_seal(TkPaneSet *set, int64_t watermark);
  */
 int tk_pane_seal_all(TkPaneSet *set);
 
+/*
+ * Seals the changed panes that are exact and of middling size, so that what comes next begins small rows of its
+ * own.  A pane that stays open is written anew with each flush; one that fills slowly is cheaper to keep in
+ * pieces, and as true, since merging exact pieces loses nothing.  Small ones stay open, to make few pieces;
+ * large ones, since their rows stop growing at the capacity.  Returns how many panes became sealed.
+ */
+int tk_pane_seal_exact(TkPaneSet *set);
+
 /* Bytes held, and panes held. */
 size_t tk_pane_set_bytes(const TkPaneSet *set);
 int tk_pane_count(const TkPaneSet *set);

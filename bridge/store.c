@@ -243,14 +243,33 @@ sketch_type(void)
 	return type;
 }
 
+/*
+ * A pane that will not change any more is kept whole where that costs little: trimmed only by the close, once all
+ * pieces are together, the counts of slow streams stay as true as those of one long sketch.
+ */
+static bool
+kept_whole(const TkPane *pane)
+{
+	uint64 small = UINT64CONST(8) * tk_working_entries(tk_sketch_capacity(pane->sketch));
+
+	return pane->sealed && tk_sketch_total(pane->sketch) <= small;
+}
+
+/* Whether the row must be written; it is there, and what is in memory has not changed since. */
+static bool
+lacks_entries(const TkPane *pane)
+{
+	return kept_whole(pane) && tk_sketch_count(pane->sketch) > tk_sketch_capacity(pane->sketch);
+}
+
 /* The stored form as a datum; in the current memory context. */
 static Datum
-sketch_datum(const TkSketch *sketch)
+sketch_datum(const TkPane *pane)
 {
 	TkAllocator allocator = sketch_memory(CurrentMemoryContext);
 	void *block;
 	size_t len;
-	TkStatus status = tk_sketch_encode(sketch, TK_FINAL, &allocator, VARHDRSZ, &block, &len);
+	TkStatus status = tk_sketch_encode(pane->sketch, kept_whole(pane) ? TK_PARTIAL : TK_FINAL, &allocator, VARHDRSZ, &block, &len);
 
 	if (status != TK_OK)
 		ereport(ERROR,
@@ -276,7 +295,7 @@ insert_pane(const StoreSession *session, const TkPane *pane)
 					  Int32GetDatum(session->worker),
 					  BoolGetDatum(pane->sealed),
 					  Int64GetDatum(session->flushes + 1),
-					  sketch_datum(pane->sketch)};
+					  sketch_datum(pane)};
 
 	statement.types[7] = sketch_type();
 	spi_run(&statement, values, NULL);
@@ -297,7 +316,7 @@ update_pane(const StoreSession *session, const TkPane *pane)
 					  Int64GetDatum((int64) pane->incarnation),
 					  BoolGetDatum(pane->sealed),
 					  Int64GetDatum(session->flushes + 1),
-					  sketch_datum(pane->sketch)};
+					  sketch_datum(pane)};
 
 	statement.types[6] = sketch_type();
 	if (spi_run(&statement, values, NULL) != 1)
@@ -334,7 +353,7 @@ flush_panes(const StoreSession *session)
 	{
 		if (!pane->written)
 			insert_pane(session, pane);
-		else if (pane->changed)
+		else if (pane->changed || lacks_entries(pane))
 			update_pane(session, pane);
 		else
 			seal_pane(session, pane);

@@ -193,7 +193,8 @@ seal(Worker *worker, bool everything, int64 now)
 	worker->watermark = Max(worker->watermark, watermark);
 	if (everything)
 		return tk_pane_seal_all(worker->session.panes);
-	return worker->watermark == TK_NO_TIME ? 0 : tk_pane_seal(worker->session.panes, worker->watermark);
+	return tk_pane_seal_exact(worker->session.panes) +
+		   (worker->watermark == TK_NO_TIME ? 0 : tk_pane_seal(worker->session.panes, worker->watermark));
 }
 
 /* Looks again whether silent partitions are at the end of their logs: only a broker that answers can say so.

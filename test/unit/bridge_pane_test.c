@@ -378,6 +378,41 @@ check_order(void)
 	tk_pane_set_free(set);
 }
 
+static TkStatus
+add_distinct(TkPaneSet *set, const char *shop, int n)
+{
+	TkStatus status = TK_OK;
+
+	for (int i = 0; i < n && status == TK_OK; i++)
+	{
+		char item[16];
+
+		snprintf(item, sizeof(item), "p%d", i);
+		status = add(set, SALE, "", 0, item, shop, NULL);
+	}
+	return status;
+}
+
+/* Capacity 300: pieces of 64 to 150 entries are sealed, smaller and larger panes go on. */
+static void
+check_seal_exact(void)
+{
+	TkPaneSet *set = new_set();
+
+	add_distinct(set, "few", 10);
+	add_distinct(set, "some", 100);
+	add_distinct(set, "many", 200);
+	tap_ok(tk_pane_seal_exact(set) == 1, "of three panes of values the one of middling size is sealed");
+	tk_pane_flushed(set);
+	tap_ok(tk_pane_count(set) == 3, "and forgotten when flushed; `all` and the others are kept");
+	tap_ok(tk_pane_seal_exact(set) == 0, "what has not changed since is not looked at");
+	add_distinct(set, "some", 20);
+	tap_ok(tk_pane_count(set) == 4 && tk_pane_seal_exact(set) == 0, "the next piece begins small");
+	add_distinct(set, "few", 64);
+	tap_ok(tk_pane_seal_exact(set) == 1, "a pane that was written before is sealed when it has grown");
+	tk_pane_set_free(set);
+}
+
 static void
 check_memory(void)
 {
@@ -480,6 +515,7 @@ main(void)
 	check_life();
 	check_order();
 	check_seal_all();
+	check_seal_exact();
 	check_memory();
 	check_out_of_memory();
 	check_overflow();
