@@ -1,6 +1,7 @@
 /*
  * topk_accessors.c
- *		Facts about a sketch, and about one item in it; read from the stored form where it lies.
+ *		Facts about a sketch, and about one item in it; read from the stored form where it lies,
+ *		or from its header alone.
  */
 #include "compat.h"
 
@@ -24,13 +25,11 @@ TOPK_FUNCTION(topk_estimate_text);
 TOPK_FUNCTION(topk_estimate_bigint);
 TOPK_FUNCTION(topk_estimate_uuid);
 
+/* What these need is in the header of the value. */
 static TkSummary
 GetSummary(FunctionCallInfo fcinfo)
 {
-	TopkReader reader;
-
-	TopkOpen(&reader, PG_GETARG_DATUM(0));
-	return reader.view.summary;
+	return TopkSummary(PG_GETARG_DATUM(0));
 }
 
 Datum

@@ -79,7 +79,7 @@ RaiseParameterDiffers(FunctionCallInfo fcinfo, int arg, const char *name, int32 
 static inline void
 CompareParameters(FunctionCallInfo fcinfo, const TopkState *state)
 {
-	if (PG_NARGS() <= ARG_K)
+	if (likely(PG_NARGS() <= ARG_K))
 		return;
 	if (unlikely(PG_ARGISNULL(ARG_K) || PG_GETARG_INT32(ARG_K) != state->k))
 		RaiseParameterDiffers(fcinfo, ARG_K, "k", state->k);
@@ -95,9 +95,9 @@ GetWeight(FunctionCallInfo fcinfo)
 {
 	int64 weight;
 
-	if (PG_ARGISNULL(ARG_ITEM))
+	if (unlikely(PG_ARGISNULL(ARG_ITEM)))
 		return 0;
-	if (PG_NARGS() <= ARG_WEIGHT)
+	if (likely(PG_NARGS() <= ARG_WEIGHT))
 		return 1;
 	if (PG_ARGISNULL(ARG_WEIGHT))
 		return 0;
@@ -145,7 +145,7 @@ AggregateRow(FunctionCallInfo fcinfo, TkKind kind)
 		state = BeginState(fcinfo, kind, weight);
 	else
 		CompareParameters(fcinfo, state);
-	if (weight == 0)
+	if (unlikely(weight == 0))
 		return KeepState(fcinfo);
 	key = TopkKeyFromDatum(kind, PG_GETARG_DATUM(ARG_ITEM), room);
 	TopkStateUpdate(state, key, weight);

@@ -64,7 +64,7 @@ TopkStateDatum(TopkState *state)
 static inline void
 TopkStateUpdate(TopkState *state, TopkKey key, uint64 weight)
 {
-	if (state->ring == NULL)
+	if (likely(state->ring == NULL))
 		TopkCheck(tk_sketch_update(state->sketch, key.data, key.len, weight));
 	else
 		TopkStateDefer(state, key, weight);

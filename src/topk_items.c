@@ -113,18 +113,18 @@ topk_items_uuid(PG_FUNCTION_ARGS)
 
 /* The weight that an item must exceed to be heavy. */
 static double
-GetThreshold(const TopkReader *reader, double share)
+GetThreshold(const TkSummary *summary, double share)
 {
 	if (isnan(share) || share < 0.0 || share > 1.0)
 		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("share must be between 0 and 1"));
-	return share * (double) reader->view.summary.total;
+	return share * (double) summary->total;
 }
 
 /* No item without an entry weighs more than max_error. */
 static bool
-IsComplete(const TopkReader *reader, double threshold)
+IsComplete(const TkSummary *summary, double threshold)
 {
-	return threshold >= (double) reader->view.summary.max_error;
+	return threshold >= (double) summary->max_error;
 }
 
 /* All items that may exceed the share; guaranteed are those that do. */
@@ -139,7 +139,7 @@ topk_heavy_hitters(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	TopkOpen(&reader, PG_GETARG_DATUM(0));
-	threshold = GetThreshold(&reader, PG_GETARG_FLOAT8(1));
+	threshold = GetThreshold(&reader.view.summary, PG_GETARG_FLOAT8(1));
 	items = RankItems(&reader, SIZE_MAX, &count);
 	for (size_t i = 0; i < count && (double) items[i].upper > threshold; i++)
 	{
@@ -148,7 +148,7 @@ topk_heavy_hitters(PG_FUNCTION_ARGS)
 
 		items[i].guaranteed = (double) items[i].lower > threshold;
 		FillRow(values, i, &items[i], PointerGetDatum(TopkItemText(reader.view.summary.kind, &items[i])));
-		values[ITEM_COLUMNS] = BoolGetDatum(IsComplete(&reader, threshold));
+		values[ITEM_COLUMNS] = BoolGetDatum(IsComplete(&reader.view.summary, threshold));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
@@ -157,8 +157,7 @@ topk_heavy_hitters(PG_FUNCTION_ARGS)
 Datum
 topk_heavy_hitters_complete(PG_FUNCTION_ARGS)
 {
-	TopkReader reader;
+	TkSummary summary = TopkSummary(PG_GETARG_DATUM(0));
 
-	TopkOpen(&reader, PG_GETARG_DATUM(0));
-	PG_RETURN_BOOL(IsComplete(&reader, GetThreshold(&reader, PG_GETARG_FLOAT8(1))));
+	PG_RETURN_BOOL(IsComplete(&summary, GetThreshold(&summary, PG_GETARG_FLOAT8(1))));
 }

@@ -7,6 +7,7 @@
  */
 #include "topk_value.h"
 
+#include "access/detoast.h"
 #include "utils/memutils.h"
 
 static void *
@@ -132,6 +133,24 @@ TopkOpen(TopkReader *reader, Datum value)
 {
 	reader->flat = PG_DETOAST_DATUM_PACKED(value);
 	TopkCheck(tk_view_open(VARDATA_ANY(reader->flat), VARSIZE_ANY_EXHDR(reader->flat), &reader->view));
+}
+
+/*
+ * What a value says about itself. Of a value that is stored elsewhere only the first piece is fetched, so
+ * only the header is checked (tk_view_summary says how far): that its entries agree was checked when it came
+ * in.
+ */
+TkSummary
+TopkSummary(Datum value)
+{
+	struct varlena *flat = (struct varlena *) DatumGetPointer(value);
+	Size len = toast_raw_datum_size(value) - VARHDRSZ;
+	TkSummary summary;
+
+	if (VARATT_IS_EXTERNAL(flat) || VARATT_IS_COMPRESSED(flat))
+		flat = PG_DETOAST_DATUM_SLICE(value, 0, TK_SUMMARY_BYTES);
+	TopkCheck(tk_view_summary(VARDATA_ANY(flat), VARSIZE_ANY_EXHDR(flat), len, &summary));
+	return summary;
 }
 
 /* A sketch of a value, in `context`, for updates and merges. The caller may free it, or reset the context. */

@@ -39,6 +39,7 @@ TOPK_NORETURN extern void TopkRaiseNegativeWeight(int64 weight) pg_attribute_col
 
 /* topk_value.c: flat values */
 extern void TopkOpen(TopkReader *reader, Datum value);
+extern TkSummary TopkSummary(Datum value);
 extern TkSketch *TopkDecode(Datum value, MemoryContext context);
 extern void TopkMergeValue(TkSketch *sketch, Datum value);
 extern Datum TopkEncode(const TkSketch *sketch, TkEncodeMode mode);

@@ -187,6 +187,19 @@ tk_bytes_compare(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len)
 	return order;
 }
 
+/* Is the number of these two words (the higher one first) above that of those? Without a branch. */
+static inline bool
+tk_words_above(uint64_t a_high, uint64_t a_low, uint64_t b_high, uint64_t b_low)
+{
+#if defined(__SIZEOF_INT128__)
+	__extension__ typedef unsigned __int128 tk_uint128;
+
+	return ((tk_uint128) a_high << 64 | a_low) > ((tk_uint128) b_high << 64 | b_low);
+#else
+	return (a_high > b_high) | ((a_high == b_high) & (a_low > b_low));
+#endif
+}
+
 /* The two halves of a 128-bit product, xored: every input bit reaches every output bit but the outermost. */
 static inline uint64_t
 tk_fold(uint64_t a, uint64_t b)
@@ -228,10 +241,17 @@ tk_hash_chain(const uint8_t **key, size_t *len)
 	return state;
 }
 
+/* Two words and the length go into two folded products. `state` is what came before them, or TK_SALT_A. */
+static inline uint64_t
+tk_hash_words(uint64_t first, uint64_t last, uint64_t state, size_t len)
+{
+	return tk_fold(tk_fold(first ^ state, last ^ TK_SALT_B) ^ len, TK_SALT_C);
+}
+
 /*
- * Two words and the length go into two folded products; longer keys first chain 16-byte blocks, the last
- * one overlapping. The seed is fixed: an adversary can cost his victim speed and the filter's benefit,
- * but no hash ever enters a bound.
+ * The first and the last words of a key, which overlap if it is shorter than both; longer keys first chain
+ * 16-byte blocks, the last one overlapping. The seed is fixed: an adversary can cost his victim speed and
+ * the filter's benefit, but no hash ever enters a bound.
  */
 static inline uint64_t
 tk_hash_bytes(const uint8_t *key, size_t len)
@@ -257,7 +277,7 @@ tk_hash_bytes(const uint8_t *key, size_t len)
 		first = len > 0 ? key[0] : 0;
 		last = len > 0 ? (uint64_t) key[len / 2] << 8 | key[len - 1] : 0;
 	}
-	return tk_fold(tk_fold(first ^ state, last ^ TK_SALT_B) ^ len, TK_SALT_C);
+	return tk_hash_words(first, last, state, len);
 }
 
 #endif /* TK_BYTES_H */

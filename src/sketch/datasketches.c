@@ -187,13 +187,15 @@ static TkStatus
 build_sketch(const TkAllocator *alloc, DsReader *reader, uint32_t k, TkIncoming *in, TkSketch **out)
 {
 	TkSummary *summary = &reader->summary;
+	TkBatch batch = {.entries = in, .key_bytes = reader->key_bytes};
 	TkSketch *s;
 	TkStatus status;
 
 	summary->k = k < summary->capacity ? k : summary->capacity;
+	batch.summary = *summary;
 	status = tk_sketch_create(alloc, summary->kind, summary->k, summary->capacity, &s);
 	if (status == TK_OK && summary->total > 0)
-		status = tk_merge_incoming(s, summary, in, reader->key_bytes);
+		status = tk_merge_incoming(s, &batch);
 	if (status != TK_OK)
 	{
 		tk_sketch_free(s);
@@ -209,7 +211,7 @@ import_items(const TkAllocator *alloc, DsReader *reader, uint32_t k, TkSketch **
 {
 	TkIncoming *in;
 	TkStatus status = TK_CORRUPT;
-	size_t entry = sizeof(TkIncoming) + (reader->summary.kind == TK_KIND_BIGINT ? DS_LONG_BYTES : 0);
+	size_t entry = TK_BATCH_ENTRY_BYTES + (reader->summary.kind == TK_KIND_BIGINT ? DS_LONG_BYTES : 0);
 
 	if (!read_header(reader))
 		return TK_CORRUPT;
@@ -218,7 +220,7 @@ import_items(const TkAllocator *alloc, DsReader *reader, uint32_t k, TkSketch **
 	if (in == NULL)
 		return TK_NO_MEMORY;
 	if (reader->summary.kind == TK_KIND_BIGINT)
-		reader->longs = (uint8_t *) (in + reader->summary.count);
+		reader->longs = (uint8_t *) in + reader->summary.count * TK_BATCH_ENTRY_BYTES;
 	if (read_items(reader, in))
 		status = build_sketch(alloc, reader, k, in, out);
 	tk_release(alloc, in);

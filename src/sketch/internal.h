@@ -91,6 +91,19 @@ typedef struct TkIncoming
 	uint32_t hash; /* low half */
 } TkIncoming;
 
+/* Entries on their way, with what their sketch says about itself. */
+typedef struct TkBatch
+{
+	TkSummary summary;
+	TkIncoming
+		*entries; /* summary.count of them, in a block of TK_BATCH_ENTRY_BYTES for each; NULL if none */
+	uint64_t key_bytes;
+	uint32_t key_width; /* all keys have this length and lie one behind the other; 0 if that is not known */
+} TkBatch;
+
+/* Behind the entries there is room for two numbers for each, which the merge uses. */
+#define TK_BATCH_ENTRY_BYTES (sizeof(TkIncoming) + 2 * sizeof(uint32_t))
+
 /* Something to be sorted by (major desc, minor desc, key asc). */
 typedef struct TkRef
 {
@@ -185,7 +198,7 @@ extern void tk_sort_refs(TkRef *refs, TkRef *spare, size_t count);
 
 /* merge.c: TK_MERGE_SLACK times W is what a merge may leave, so that many merges cost few purges */
 #define TK_MERGE_SLACK 3
-extern TkStatus tk_merge_incoming(TkSketch *dst, const TkSummary *src, TkIncoming *in, uint64_t key_bytes);
+extern TkStatus tk_merge_incoming(TkSketch *dst, const TkBatch *src);
 
 /* items.c */
 extern TkStatus tk_items_from_refs(const TkSummary *summary, TkRef *refs, TkRef *spare,
@@ -202,8 +215,7 @@ typedef struct TkCut
 extern TkStatus tk_cut(const TkSketch *s, uint32_t keep, const TkAllocator *alloc, TkCut *cut);
 
 /* decode.c: from header and columns to entries */
-extern TkStatus tk_decode_incoming(const TkAllocator *alloc, const void *bytes, size_t len,
-								   TkSummary *summary, TkIncoming **in, uint64_t *key_bytes);
+extern TkStatus tk_decode_incoming(const TkAllocator *alloc, const void *bytes, size_t len, TkBatch *batch);
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop

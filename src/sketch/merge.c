@@ -6,8 +6,13 @@
  * why), so a merge looks at the source's entries only. All memory is got first; then the entries are
  * found or made, and added to. What can still fail, a stored source that turns out to hold a key twice,
  * is undone, so that a merge that fails leaves the destination as it was.
+ *
+ * The loops over all incoming entries are functions of their own, never inlined, because each needs all
+ * registers.
  */
 #include "table.h"
+
+#define FEW_SEEN 4096
 
 /* What a merge needs and decides before it changes anything. */
 typedef struct Merge
@@ -20,9 +25,10 @@ typedef struct Merge
 	uint32_t arena_before;
 	uint64_t most;    /* no more entries than this can come of it */
 	void *scratch;    /* for the purge; NULL if there can be none */
-	uint32_t *places; /* positions of the incoming entries in the destination; owns the next two */
-	uint32_t *absent; /* numbers of incoming entries */
+	uint32_t *places; /* positions of the incoming entries in the destination; in the batch's block */
+	uint32_t *absent; /* numbers of incoming entries; there too */
 	uint8_t *seen;    /* a mark for each destination entry that an incoming one has met */
+	uint8_t few_seen[FEW_SEEN]; /* the marks if they fit, as they mostly do: merges are many and short */
 } Merge;
 
 /* The smallest capacity among those that are not exact; if both are exact, the largest. */
@@ -56,57 +62,68 @@ check_merge(const TkSketch *dst, const TkSummary *src)
 }
 
 static void
-plan_merge(const TkSketch *dst, const TkSummary *src, Merge *merge)
+plan_merge(const TkSketch *dst, const TkBatch *src, Merge *merge)
 {
-	memset(merge, 0, sizeof(*merge));
-	merge->theta = dst->theta + src->max_error;
-	merge->capacity = merged_capacity(dst, src);
-	merge->k = dst->k > src->k ? dst->k : src->k;
+	const TkSummary *summary = &src->summary;
+
+	merge->theta = dst->theta + summary->max_error;
+	merge->capacity = merged_capacity(dst, summary);
+	merge->k = dst->k > summary->k ? dst->k : summary->k;
 	if (merge->k > merge->capacity)
 		merge->k = merge->capacity;
-	merge->with_gaps = src->max_error > 0;
+	merge->with_gaps = summary->max_error > 0;
 	merge->count_before = dst->count;
 	merge->arena_before = dst->arena_used;
-	merge->most = (uint64_t) dst->count + src->count;
+	merge->most = (uint64_t) dst->count + summary->count;
+	merge->scratch = NULL;
+	merge->places = NULL;
+	merge->absent = NULL;
+	merge->seen = NULL;
+	if (summary->count == 0)
+		return;
+	merge->places = (uint32_t *) (void *) (src->entries + summary->count);
+	merge->absent = merge->places + summary->count;
 }
 
-/* Memory for where the incoming entries go. */
+/* Memory for the marks. */
 static TkStatus
-prepare_places(const TkSketch *dst, uint32_t count, Merge *merge)
+prepare_marks(const TkSketch *dst, Merge *merge)
 {
-	size_t list = count * sizeof(uint32_t);
-
-	if (count == 0)
-		return TK_OK;
-	merge->places = tk_alloc(&dst->alloc, 2 * list + (size_t) merge->most);
-	if (merge->places == NULL)
+	merge->seen = merge->most <= FEW_SEEN ? merge->few_seen : tk_alloc(&dst->alloc, (size_t) merge->most);
+	if (merge->seen == NULL)
 		return TK_NO_MEMORY;
-	merge->absent = merge->places + count;
-	merge->seen = (uint8_t *) (merge->absent + count);
 	memset(merge->seen, 0, (size_t) merge->most);
 	return TK_OK;
 }
 
 /* Get all memory, so that what follows can fail for one reason only: a source that holds a key twice. */
 static TkStatus
-prepare_merge(TkSketch *dst, const TkSummary *src, uint64_t key_bytes, Merge *merge)
+prepare_merge(TkSketch *dst, const TkBatch *src, Merge *merge)
 {
-	TkStatus status = tk_table_reserve(dst, src->count, key_bytes);
+	TkStatus status = tk_table_reserve(dst, src->summary.count, src->key_bytes);
 
 	if (status == TK_OK && merge->theta > 0)
 		status = tk_table_need_gaps(dst);
 	if (status == TK_OK && merge->most > merge_limit(merge->capacity))
 		status = tk_purge_prepare(dst, merge->most, &merge->scratch);
 	if (status == TK_OK)
-		status = prepare_places(dst, src->count, merge);
+		status = prepare_marks(dst, merge);
 	return status;
+}
+
+static void
+release_merge(const TkSketch *dst, Merge *merge)
+{
+	tk_release(&dst->alloc, merge->scratch);
+	if (merge->seen != merge->few_seen)
+		tk_release(&dst->alloc, merge->seen);
 }
 
 /*
  * Guess each key's entry: the first with its tag in its own bucket, which is nearly always right if the
  * key has one; else any. There must be an entry. No branch, so that many loads are under way at once.
  */
-static void
+static TK_NOINLINE void
 guess_places(const TkSketch *dst, const TkIncoming *in, uint32_t count, uint32_t *places)
 {
 	const TkSketch table = *dst;
@@ -121,11 +138,12 @@ guess_places(const TkSketch *dst, const TkIncoming *in, uint32_t count, uint32_t
 }
 
 /* List the incoming entries whose guess was wrong; returns their number. */
-static uint32_t
-list_absent(const TkSketch *dst, const TkIncoming *in, uint32_t count, const uint32_t *places,
-			uint32_t *absent)
+static TK_NOINLINE uint32_t
+list_absent(const TkSketch *dst, const TkBatch *src, const uint32_t *places, uint32_t *absent)
 {
 	const TkSketch table = *dst;
+	const TkIncoming *in = src->entries;
+	uint32_t count = src->summary.count;
 	uint32_t listed = 0;
 
 	for (uint32_t i = 0; i < count; i++)
@@ -136,18 +154,44 @@ list_absent(const TkSketch *dst, const TkIncoming *in, uint32_t count, const uin
 	return listed;
 }
 
+/* The same where the keys lie one behind the other, so that nobody need read where each is and how long. */
+static TK_NOINLINE uint32_t
+list_absent_in_row(const TkSketch *dst, const TkBatch *src, const uint32_t *places, uint32_t *absent)
+{
+	const TkSketch table = *dst;
+	const uint8_t *key = src->entries->key;
+	uint32_t count = src->summary.count;
+	uint32_t width = src->key_width;
+	uint32_t listed = 0;
+
+	for (uint32_t i = 0; i < count; i++, key += width)
+	{
+		absent[listed] = i;
+		listed += !tk_entry_has_key(&table, places[i], key, width);
+	}
+	return listed;
+}
+
+/* Guess all places; returns the number of those that are wrong. */
+static uint32_t
+guess_and_list(const TkSketch *dst, const TkBatch *src, const Merge *merge)
+{
+	guess_places(dst, src->entries, src->summary.count, merge->places);
+	if (src->key_width != 0)
+		return list_absent_in_row(dst, src, merge->places, merge->absent);
+	return list_absent(dst, src, merge->places, merge->absent);
+}
+
 /* Find or make the entry of each incoming key. */
 static void
-place_entries(TkSketch *dst, const TkIncoming *in, uint32_t count, const Merge *merge)
+place_entries(TkSketch *dst, const TkBatch *src, const Merge *merge)
 {
+	const TkIncoming *in = src->entries;
 	bool empty = dst->count == 0;
-	uint32_t absent = count;
+	uint32_t absent = src->summary.count;
 
-	if (!empty)
-	{
-		guess_places(dst, in, count, merge->places);
-		absent = list_absent(dst, in, count, merge->places, merge->absent);
-	}
+	if (!empty && absent > 0)
+		absent = guess_and_list(dst, src, merge);
 	for (uint32_t i = 0; i < absent; i++)
 	{
 		uint32_t at = empty ? i : merge->absent[i];
@@ -160,7 +204,7 @@ place_entries(TkSketch *dst, const TkIncoming *in, uint32_t count, const Merge *
 }
 
 /* Add to the entries. False if two incoming keys are one. */
-static bool
+static TK_NOINLINE bool
 add_entries(TkSketch *dst, const TkIncoming *in, uint32_t count, const Merge *merge)
 {
 	const uint32_t *places = merge->places;
@@ -226,43 +270,41 @@ merge_filters(TkSketch *dst, const TkSummary *src, const TkSketch *source)
 }
 
 /*
- * Merge entries with hashes into dst. `source` is the sketch that they come from, for its filter; NULL if
- * they were stored.
+ * Merge a batch into dst. `source` is the sketch that it comes from, for its filter; NULL if it was stored.
  */
 static TkStatus
-merge_entries(TkSketch *dst, const TkSummary *src, const TkSketch *source, const TkIncoming *in,
-			  uint64_t key_bytes)
+merge_batch(TkSketch *dst, const TkBatch *src, const TkSketch *source)
 {
+	const TkSummary *summary = &src->summary;
 	Merge merge;
-	TkStatus status = check_merge(dst, src);
+	TkStatus status = check_merge(dst, summary);
 
 	if (status != TK_OK)
 		return status;
 	plan_merge(dst, src, &merge);
-	status = prepare_merge(dst, src, key_bytes, &merge);
+	status = prepare_merge(dst, src, &merge);
 	if (status == TK_OK)
 	{
-		place_entries(dst, in, src->count, &merge);
-		if (add_entries(dst, in, src->count, &merge))
+		place_entries(dst, src, &merge);
+		if (add_entries(dst, src->entries, summary->count, &merge))
 		{
-			merge_filters(dst, src, source);
-			finish_merge(dst, src, &merge);
+			merge_filters(dst, summary, source);
+			finish_merge(dst, summary, &merge);
 		}
 		else
 		{
-			take_back(dst, in, src->count, &merge);
+			take_back(dst, src->entries, summary->count, &merge);
 			status = TK_CORRUPT;
 		}
 	}
-	tk_release(&dst->alloc, merge.scratch);
-	tk_release(&dst->alloc, merge.places);
+	release_merge(dst, &merge);
 	return status;
 }
 
 TkStatus
-tk_merge_incoming(TkSketch *dst, const TkSummary *src, TkIncoming *in, uint64_t key_bytes)
+tk_merge_incoming(TkSketch *dst, const TkBatch *src)
 {
-	return merge_entries(dst, src, NULL, in, key_bytes);
+	return merge_batch(dst, src, NULL);
 }
 
 /* The entries of a sketch as incoming ones; returns the sum of their keys' lengths. */
@@ -302,37 +344,33 @@ merge_with_itself(TkSketch *s)
 TkStatus
 tk_sketch_merge(TkSketch *dst, const TkSketch *src)
 {
-	TkSummary summary;
-	TkIncoming *in = NULL;
+	TkBatch batch = {0};
 	TkStatus status;
-	uint64_t key_bytes;
 
 	if (dst == src)
 		return merge_with_itself(dst);
 	if (src->count > 0)
 	{
-		in = tk_alloc(&dst->alloc, src->count * sizeof(*in));
-		if (in == NULL)
+		batch.entries = tk_alloc(&dst->alloc, src->count * TK_BATCH_ENTRY_BYTES);
+		if (batch.entries == NULL)
 			return TK_NO_MEMORY;
 	}
-	key_bytes = list_entries(src, in);
-	tk_sketch_summary(src, &summary);
-	status = merge_entries(dst, &summary, src, in, key_bytes);
-	tk_release(&dst->alloc, in);
+	batch.key_bytes = list_entries(src, batch.entries);
+	tk_sketch_summary(src, &batch.summary);
+	status = merge_batch(dst, &batch, src);
+	tk_release(&dst->alloc, batch.entries);
 	return status;
 }
 
 TkStatus
 tk_sketch_merge_encoded(TkSketch *dst, const void *bytes, size_t len)
 {
-	TkSummary summary;
-	TkIncoming *in;
-	uint64_t key_bytes;
-	TkStatus status = tk_decode_incoming(&dst->alloc, bytes, len, &summary, &in, &key_bytes);
+	TkBatch batch;
+	TkStatus status = tk_decode_incoming(&dst->alloc, bytes, len, &batch);
 
 	if (status != TK_OK)
 		return status;
-	status = tk_merge_incoming(dst, &summary, in, key_bytes);
-	tk_release(&dst->alloc, in);
+	status = merge_batch(dst, &batch, NULL);
+	tk_release(&dst->alloc, batch.entries);
 	return status;
 }

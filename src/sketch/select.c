@@ -6,6 +6,7 @@
 
 #define DIGIT_BITS 8
 #define DIGITS 256
+#define DIGITS_OF_A_VALUE 8
 
 /* The position of the highest byte in which any two of the values differ, in bits; -1 if all are equal. */
 static int
@@ -21,17 +22,52 @@ highest_difference(const uint64_t *values, size_t count)
 	return shift < 0 ? -1 : shift;
 }
 
+/* The number of a value's highest digit that is not 0; 0 if there is none. */
+static inline int
+highest_digit(uint64_t value)
+{
+#if defined(__GNUC__)
+	return (63 - __builtin_clzll(value | 1)) / DIGIT_BITS;
+#else
+	int digit = 0;
+
+	while ((value >>= DIGIT_BITS) != 0)
+		digit++;
+	return digit;
+#endif
+}
+
+/*
+ * The lowest digit, from `shift` down, to begin with: the value sought has zeros between the two, below what
+ * all values have in common. Mostly a few values are large and the one sought is small.
+ */
+static int
+first_digit(const uint64_t *values, size_t count, size_t rank, int shift)
+{
+	uint64_t varying = UINT64_MAX >> (64 - DIGIT_BITS - shift);
+	size_t by_size[DIGITS_OF_A_VALUE] = {0};
+	int digit = 0;
+
+	for (size_t i = 0; i < count; i++)
+		by_size[highest_digit(values[i] & varying)]++;
+	for (; rank >= by_size[digit]; digit++)
+		rank -= by_size[digit];
+	return digit * DIGIT_BITS;
+}
+
 /* The value that would stand at `rank` (from 0) if the values were sorted upwards. They are left as they are.
  */
 uint64_t
 tk_select(const uint64_t *values, size_t count, size_t rank)
 {
-	int shift = highest_difference(values, count);
+	int top = highest_difference(values, count);
+	int shift;
 	uint64_t prefix = values[0];
 
-	if (shift < 0)
+	if (top < 0)
 		return prefix;
-	prefix = prefix >> shift >> DIGIT_BITS;
+	shift = first_digit(values, count, rank, top);
+	prefix = prefix >> top >> DIGIT_BITS << (top - shift);
 	for (;; shift -= DIGIT_BITS)
 	{
 		uint32_t histogram[DIGITS] = {0};

@@ -304,6 +304,15 @@ typedef struct TkView
  */
 extern TkStatus tk_view_open(const void *bytes, size_t len, TkView *view);
 
+/*
+ * Only the summary, of an encoding of `len` bytes whose first `at_hand` are at hand: all, or at least
+ * TK_SUMMARY_BYTES (else TK_BAD_ARGUMENT). O(1). Checks what those bytes say by themselves: version, kind,
+ * canonical numbers within their limits, k <= capacity, max_error <= total / (capacity + 1), flags, and that
+ * so many entries fit into the length. Whether the entries agree is for tk_view_open and tk_sketch_decode.
+ */
+#define TK_SUMMARY_BYTES 32
+extern TkStatus tk_view_summary(const void *bytes, size_t at_hand, size_t len, TkSummary *summary);
+
 /* As tk_sketch_estimate; O(entries). */
 extern bool tk_view_estimate(const TkView *view, const void *key, size_t len, uint64_t *lower,
 							 uint64_t *upper);

@@ -12,7 +12,7 @@
 
 #define FIRST_ENTRIES 12
 #define FIRST_ARENA_BYTES 128
-#define DOUBLING_ARENA_BYTES 8192 /* beyond this the arena grows by half */
+#define DOUBLING_ARENA_BYTES 8192 /* beyond this the arena grows by a quarter */
 #define NARROW_POSITIONS 65536    /* what 16 bits can number */
 
 const TkBucket tk_empty_bucket = {{0}, {0}};
@@ -133,7 +133,7 @@ grow_arena(TkSketch *s, uint64_t needed)
 	if (needed > UINT32_MAX)
 		return TK_TOO_LARGE;
 	while (size < needed)
-		size += size < DOUBLING_ARENA_BYTES ? size : size / 2;
+		size += size < DOUBLING_ARENA_BYTES ? size : size / 4;
 	if (size > UINT32_MAX)
 		size = UINT32_MAX;
 	arena = tk_alloc(&s->alloc, size);

@@ -7,10 +7,19 @@
  */
 #include "table.h"
 
-uint64_t
+TK_NOINLINE uint64_t
 tk_hash(const void *key, size_t len)
 {
 	return tk_hash_bytes(key, len);
+}
+
+/* The same; what lengths other than the usual ones need is kept out of the way of those. */
+static inline uint64_t
+hash_key(const uint8_t *key, size_t len)
+{
+	if (TK_LIKELY(len - 8 <= 8))
+		return tk_hash_words(tk_load64(key), tk_load64(key + len - 8), TK_SALT_A, len);
+	return tk_hash(key, len);
 }
 
 void
@@ -129,21 +138,52 @@ refused_length(const TkSketch *s)
 	return s->key_width == 0 ? TK_KEY_TOO_LONG : TK_BAD_ARGUMENT;
 }
 
-TkStatus
-tk_sketch_update_hashed(TkSketch *s, const void *key, size_t len, uint64_t hash, uint64_t weight)
+/* The key is not the first in its bucket with its tag. It may be elsewhere. */
+static TK_NOINLINE TkStatus
+update_elsewhere(TkSketch *s, const uint8_t *key, uint32_t len, uint32_t hash, uint64_t weight)
 {
-	uint32_t position;
+	uint32_t position = tk_table_find(s, key, len, hash);
 
-	if (TK_UNLIKELY(len - s->key_min > s->key_span))
-		return refused_length(s);
-	if (TK_UNLIKELY(weight > TK_MAX_TOTAL - s->total))
-		return TK_OVERFLOW;
-	position = tk_table_find(s, key, (uint32_t) len, (uint32_t) hash);
 	if (position == TK_NOT_FOUND)
-		return update_absent(s, key, (uint32_t) len, (uint32_t) hash, weight);
+		return update_absent(s, key, len, hash, weight);
 	s->entries[position].excess += weight;
 	s->total += weight;
 	return TK_OK;
+}
+
+/*
+ * Nearly all keys that have an entry are the first in their bucket with their tag, and nearly all others
+ * find no such tag and room in the bucket. That is all that is done here, so that it needs few registers.
+ */
+static inline TkStatus
+update_key(TkSketch *s, const uint8_t *key, uint32_t len, uint32_t hash, uint64_t weight)
+{
+	uint32_t at = hash & s->bucket_mask;
+	uint32_t slots = tk_bucket_match(&s->buckets[at], tk_hash_tag(hash));
+	uint32_t position;
+
+	if (TK_UNLIKELY(weight > TK_MAX_TOTAL - s->total))
+		return TK_OVERFLOW;
+	if (slots == 0)
+	{
+		if (TK_LIKELY(s->buckets[at].tag[TK_BUCKET_SLOTS - 1] == 0))
+			return update_absent(s, key, len, hash, weight);
+		return update_elsewhere(s, key, len, hash, weight);
+	}
+	position = tk_slot_position(s, at, tk_first_slot(slots));
+	if (TK_UNLIKELY(!tk_entry_has_key(s, position, key, len)))
+		return update_elsewhere(s, key, len, hash, weight);
+	s->entries[position].excess += weight;
+	s->total += weight;
+	return TK_OK;
+}
+
+TkStatus
+tk_sketch_update_hashed(TkSketch *s, const void *key, size_t len, uint64_t hash, uint64_t weight)
+{
+	if (TK_UNLIKELY(len - s->key_min > s->key_span))
+		return refused_length(s);
+	return update_key(s, key, (uint32_t) len, (uint32_t) hash, weight);
 }
 
 TkStatus
@@ -151,5 +191,5 @@ tk_sketch_update(TkSketch *s, const void *key, size_t len, uint64_t weight)
 {
 	if (TK_UNLIKELY(len - s->key_min > s->key_span))
 		return refused_length(s);
-	return tk_sketch_update_hashed(s, key, len, tk_hash_bytes(key, len), weight);
+	return update_key(s, key, (uint32_t) len, (uint32_t) hash_key(key, len), weight);
 }

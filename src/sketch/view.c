@@ -8,7 +8,7 @@ TkStatus
 tk_view_open(const void *bytes, size_t len, TkView *view)
 {
 	TkWire wire;
-	TkStatus status = tk_wire_header(bytes, len, &wire);
+	TkStatus status = tk_wire_header(bytes, len, len, &wire);
 
 	if (status != TK_OK)
 		return status;
@@ -28,6 +28,20 @@ tk_view_open(const void *bytes, size_t len, TkView *view)
 	view->key_width = wire.width;
 	view->keys = wire.at;
 	return TK_OK;
+}
+
+TkStatus
+tk_view_summary(const void *bytes, size_t at_hand, size_t len, TkSummary *summary)
+{
+	TkWire wire;
+	TkStatus status;
+
+	if (at_hand > len || at_hand < (len < TK_SUMMARY_BYTES ? len : TK_SUMMARY_BYTES))
+		return TK_BAD_ARGUMENT;
+	status = tk_wire_header(bytes, at_hand, len, &wire);
+	if (status == TK_OK)
+		*summary = wire.summary;
+	return status;
 }
 
 /* A place in all columns at once. */

@@ -54,7 +54,7 @@ read_numbers(TkWire *wire)
 	/* each entry has at least one byte of its own */
 	if (!read_number(wire, tk_working_entries((uint32_t) m), &count))
 		return false;
-	if (count > (uint64_t) (wire->end - wire->at))
+	if (count > (uint64_t) (wire->end - wire->at) + wire->beyond)
 		return false;
 	summary->count = (uint32_t) count;
 	wire->room = summary->total - (m + 1) * summary->max_error;
@@ -72,17 +72,18 @@ flags_agree(const TkWire *wire)
 		   (!wire->one_length || (summary->kind == TK_KIND_TEXT && summary->count > 0));
 }
 
-/* Open bytes; wire->at is then at the excess column. */
+/* Open `len` bytes, of which the first ones are at hand; wire->at is then at the excess column. */
 TkStatus
-tk_wire_header(const void *bytes, size_t len, TkWire *wire)
+tk_wire_header(const void *bytes, size_t at_hand, size_t len, TkWire *wire)
 {
 	TkStatus status;
 
-	if (len < TK_WIRE_FIXED_BYTES)
+	if (at_hand < TK_WIRE_FIXED_BYTES)
 		return TK_CORRUPT;
 	memset(wire, 0, sizeof(*wire));
 	wire->at = bytes;
-	wire->end = wire->at + len;
+	wire->end = wire->at + at_hand;
+	wire->beyond = len - at_hand;
 	status = read_fixed_part(wire);
 	if (status != TK_OK)
 		return status;

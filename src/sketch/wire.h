@@ -26,6 +26,7 @@
  *	 - gap <= theta (lower <= upper), and the sum of lower bounds <= n;
  *	 - (all but views) keys of equal excess ascend, no key comes twice, and TEXT keys are UTF-8 without
  *	   U+0000.
+ * Who wants no more than the summary proves the header's own numbers only, and may have no more at hand.
  */
 #ifndef TK_WIRE_H
 #define TK_WIRE_H
@@ -46,6 +47,7 @@ typedef struct TkWire
 	TkSummary summary;
 	const uint8_t *at;
 	const uint8_t *end;
+	size_t beyond; /* bytes behind `end` that are not at hand: 0 unless only the header is read */
 	uint64_t room; /* n - (m+1) theta: the most that the excesses may add up to */
 	uint64_t excess_sum;
 	bool one_length; /* the flag */
@@ -58,7 +60,7 @@ typedef struct TkWire
 #endif
 
 /* wire.c */
-extern TkStatus tk_wire_header(const void *bytes, size_t len, TkWire *wire);
+extern TkStatus tk_wire_header(const void *bytes, size_t at_hand, size_t len, TkWire *wire);
 
 /* text.c */
 extern bool tk_text_is_plain(const uint8_t *bytes, size_t len);

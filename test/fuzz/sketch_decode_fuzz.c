@@ -43,6 +43,21 @@ check_merge(const TkSketch *s, const uint8_t *data, size_t size)
 	tk_sketch_free(copy);
 }
 
+/* The header, alone in memory. */
+static TkStatus
+read_summary(const uint8_t *data, size_t size, TkSummary *summary)
+{
+	size_t at_hand = size < TK_SUMMARY_BYTES ? size : TK_SUMMARY_BYTES;
+	uint8_t *header = malloc(at_hand + 1);
+	TkStatus status;
+
+	if (at_hand > 0)
+		memcpy(header + 1, data, at_hand);
+	status = tk_view_summary(header + 1, at_hand, size, summary);
+	free(header);
+	return status;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -50,11 +65,18 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	TkView view;
 	TkStatus opened = tk_view_open(data, size, &view);
 	TkStatus status = tk_sketch_decode(&fuzz_heap, data, size, &s);
+	TkSummary summary = {0};
+	TkStatus summarized = read_summary(data, size, &summary);
 	void *block;
 	size_t len;
 
+	REQUIRE(summarized != TK_BAD_ARGUMENT);
 	if (opened == TK_OK)
+	{
+		REQUIRE(summarized == TK_OK && summary.total == view.summary.total &&
+				summary.count == view.summary.count);
 		fuzz_read_view(&view);
+	}
 	if (status != TK_OK)
 		return 0;
 	REQUIRE(opened == TK_OK);

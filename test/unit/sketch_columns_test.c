@@ -24,9 +24,6 @@ typedef struct Columns
 	int excess_bytes; /* key bytes beyond (or, below 0, short of) the lengths' sum */
 } Columns;
 
-static Heap heap;
-static TkAllocator alloc;
-
 static uint8_t *
 put(uint8_t *at, uint64_t value)
 {
@@ -183,7 +180,6 @@ main(int argc, char **argv)
 	uint64_t accepted = 0;
 	uint64_t wrong = 0;
 
-	alloc = heap_allocator(&heap);
 	for (uint64_t round = 0; round < rounds; round++)
 	{
 		Columns columns;

@@ -18,8 +18,6 @@ typedef struct Sample
 	size_t len;
 } Sample;
 
-static Heap heap;
-static TkAllocator alloc;
 static TkSketch *target; /* what hostile bytes are merged into */
 static uint8_t *target_bytes;
 static size_t target_len;
@@ -110,6 +108,29 @@ try_view(const uint8_t *bytes, size_t len)
 	return true;
 }
 
+/* The header alone, from as few bytes as it takes: accepted wherever a view is, and with the same summary. */
+static void
+try_summary(const uint8_t *bytes, size_t len)
+{
+	size_t at_hand = len < TK_SUMMARY_BYTES ? len : TK_SUMMARY_BYTES;
+	uint8_t *header = malloc(at_hand + 1);
+	uint8_t *exact = header + 1;
+	TkSummary summary = {0};
+	TkView view;
+	TkStatus status;
+
+	/* the sanitizer sees a step beyond these */
+	memcpy(exact, bytes, at_hand);
+	status = tk_view_summary(exact, at_hand, len, &summary);
+	if (tk_view_open(bytes, len, &view) == TK_OK)
+		note(status == TK_OK && same_summary(&summary, &view.summary),
+			 "the header of what can be viewed says the same");
+	note(status != TK_OK || (summary.count <= len && summary.k <= summary.capacity &&
+							 summary.max_error <= summary.total / (summary.capacity + 1)),
+		 "a header that is accepted keeps its limits");
+	free(header);
+}
+
 static void
 try_merge(const uint8_t *bytes, size_t len, bool decodes)
 {
@@ -145,6 +166,7 @@ try_bytes(const uint8_t *given, size_t len)
 	memcpy(bytes, given, len);
 	status = tk_sketch_decode(&alloc, bytes, len, &s);
 	viewed = try_view(bytes, len);
+	try_summary(bytes, len);
 	try_merge(bytes, len, status == TK_OK);
 	if (status == TK_OK)
 	{
@@ -396,7 +418,6 @@ main(int argc, char **argv)
 	size_t count;
 	void *block;
 
-	alloc = heap_allocator(&heap);
 	target = text_sketch(30, 60, 500);
 	if (tk_sketch_encode(target, TK_PARTIAL, NULL, 0, &block, &target_len) != TK_OK)
 		abort();

@@ -11,8 +11,6 @@
 
 typedef TkStatus (*Operation)(TkSketch *s);
 
-static Heap heap;
-static TkAllocator alloc;
 static TkSketch *other; /* a second sketch, for merges */
 static void *stored;    /* its stored form */
 static size_t stored_len;
@@ -269,7 +267,6 @@ main(void)
 	TkSketch *full;
 	TkSketch *busy;
 
-	alloc = heap_allocator(&heap);
 	other = filled(40, 2000, 9000);
 	stored = NULL;
 	if (tk_sketch_encode(other, TK_FINAL, NULL, 0, &stored, &stored_len) != TK_OK ||

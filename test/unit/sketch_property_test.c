@@ -28,8 +28,6 @@ typedef struct World
 	uint64_t *truth[SKETCHES];
 } World;
 
-static Heap heap;
-static TkAllocator alloc;
 static uint64_t checks;
 static uint64_t merges;
 static uint64_t inexact;
@@ -400,7 +398,6 @@ main(int argc, char **argv)
 	uint64_t wanted = argc > 1 ? strtoull(argv[1], NULL, 10) : 100000000;
 	uint64_t worlds = 0;
 
-	alloc = heap_allocator(&heap);
 	world_seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
 	for (; checks < wanted; world_seed++, worlds++)
 	{

@@ -1,7 +1,8 @@
 /*
  * sketch_support.h
  *		What the tests of the sketch library share: TAP lines, an allocator that counts and can fail,
- *		random numbers that are the same on every machine, and short names for keys.
+ *		random numbers that are the same on every machine, short names for keys, and what is done with
+ *		sketches again and again.
  */
 #ifndef SKETCH_SUPPORT_H
 #define SKETCH_SUPPORT_H
@@ -109,6 +110,10 @@ heap_allocator(Heap *heap)
 	return alloc;
 }
 
+/* The heap that a test uses unless it needs another. */
+static Heap heap;
+static TkAllocator alloc = {heap_alloc, heap_release, &heap};
+
 static inline uint64_t
 random_next(uint64_t *state)
 {
@@ -140,6 +145,14 @@ must_create(const TkAllocator *alloc, TkKind kind, uint32_t k, uint32_t capacity
 	return s;
 }
 
+static inline bool
+same_summary(const TkSummary *a, const TkSummary *b)
+{
+	return a->kind == b->kind && a->k == b->k && a->capacity == b->capacity && a->count == b->count &&
+		   a->total == b->total && a->max_error == b->max_error && a->exact == b->exact &&
+		   a->partial == b->partial;
+}
+
 static inline TkStatus
 add_text(TkSketch *s, const char *key, uint64_t weight)
 {
@@ -154,6 +167,72 @@ add_numbered(TkSketch *s, uint64_t i, uint64_t weight)
 	int len = snprintf(key, sizeof(key), "item-%06llu", (unsigned long long) i);
 
 	return tk_sketch_update(s, key, (size_t) len, weight);
+}
+
+/* The encoding of a sketch, without headroom; freed with heap_release. */
+static inline uint8_t *
+encoded(const TkSketch *s, TkEncodeMode mode, size_t *len)
+{
+	void *block;
+
+	if (tk_sketch_encode(s, mode, &alloc, 0, &block, len) != TK_OK)
+		return NULL;
+	return block;
+}
+
+static inline void
+release(void *block)
+{
+	if (block != NULL)
+		heap_release(&heap, block);
+}
+
+static inline bool
+same_bytes(const TkSketch *a, const TkSketch *b, TkEncodeMode mode)
+{
+	size_t a_len;
+	size_t b_len;
+	uint8_t *a_bytes = encoded(a, mode, &a_len);
+	uint8_t *b_bytes = encoded(b, mode, &b_len);
+	bool same = a_len == b_len && memcmp(a_bytes, b_bytes, a_len) == 0;
+
+	release(a_bytes);
+	release(b_bytes);
+	return same;
+}
+
+/* The sketch read back from its own stored form. */
+static inline TkSketch *
+stored_copy(const TkSketch *s, TkEncodeMode mode)
+{
+	size_t len;
+	uint8_t *bytes = encoded(s, mode, &len);
+	TkSketch *copy = NULL;
+
+	if (tk_sketch_decode(&alloc, bytes, len, &copy) != TK_OK)
+		copy = NULL;
+	release(bytes);
+	return copy;
+}
+
+static inline uint64_t
+upper_of(const TkSketch *s, const char *key)
+{
+	uint64_t lower;
+	uint64_t upper;
+
+	tk_sketch_estimate(s, key, strlen(key), &lower, &upper);
+	return upper;
+}
+
+static inline TkSketch *
+flat_sketch(uint32_t capacity, uint64_t from, uint64_t keys, uint64_t weight)
+{
+	TkSketch *s = must_create(&alloc, TK_KIND_TEXT, capacity < 10 ? 1 : 10, capacity);
+
+	for (uint64_t i = 0; i < keys; i++)
+		add_numbered(s, from + i, weight);
+	return s;
 }
 
 #endif /* SKETCH_SUPPORT_H */
