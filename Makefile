@@ -47,13 +47,15 @@ test-all: all tools
 layers:
 	@scripts/check_layers.sh
 
-TEST_CFLAGS = -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $(COPT)
+include hiredis.mk
+TEST_CFLAGS = -std=gnu11 -D_GNU_SOURCE -Wall -Wextra $(HIREDIS_FLAGS) $(COPT)
 TOOL_CFLAGS = -O2 -g $(TEST_CFLAGS)
 
 # Pure C and C++ under the address and undefined-behaviour sanitizers, and the Redis client on a real Redis.
 SAN = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+REDIS_EDGE = redis_client.c redis_cluster.c redis_link.c redis_sentinel.c redis_tls.c redis_write.c
 SAN_SOURCES = $(sort $(wildcard src/sketch/*.c)) $(addprefix bridge/,event_time.c watermark.c path.c extract.c \
-	counted_memory.c shape.c family.c pane.c redis_client.c)
+	counted_memory.c shape.c family.c pane.c redis_address.c redis_slot.c $(REDIS_EDGE))
 SAN_OBJS = $(patsubst %.c,build/san/%.o,$(SAN_SOURCES)) build/san/bridge/decode_json.o
 UNIT_TESTS = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/unit/*_test.c)))
 
@@ -71,7 +73,7 @@ build/unit/%.o: test/unit/%.c $(wildcard test/unit/*.h src/sketch/*.h bridge/*.h
 	$(Q)$(CC) $(SAN) $(TEST_CFLAGS) -Isrc/sketch -Ibridge -c $< -o $@
 build/unit/%: build/unit/%.o $(SAN_OBJS)
 	@echo "  LD   $@"
-	$(Q)$(CXX) $(SAN) -o $@ $^ -lhiredis -lsimdjson -lm
+	$(Q)$(CXX) $(SAN) -o $@ $^ $(HIREDIS_LIBS) -lsimdjson -lm
 .SECONDARY:
 
 unit: $(UNIT_TESTS)
@@ -84,7 +86,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_RUNS ?= -1
 FUZZERS = $(patsubst test/fuzz/%_fuzz.c,%,$(wildcard test/fuzz/*_fuzz.c)) $(patsubst test/fuzz/%_fuzz.cc,%,$(wildcard test/fuzz/*_fuzz.cc))
 FUZZ_SAN = -O2 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-FUZZ_OBJS = $(patsubst build/san/%,build/fuzz/%,$(filter-out %/redis_client.o,$(SAN_OBJS)))
+FUZZ_OBJS = $(patsubst build/san/%,build/fuzz/%,$(filter-out $(REDIS_EDGE:%.c=build/san/bridge/%.o),$(SAN_OBJS)))
 
 build/fuzz/%.o: %.c $(wildcard src/sketch/*.h bridge/*.h test/fuzz/*.h)
 	@mkdir -p $(@D)

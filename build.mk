@@ -11,12 +11,14 @@ OBJS = $(TYPE_OBJS) $(SKETCH_OBJS)
 SHLIB_LINK = -lm
 
 # topk_bridge.so: what is preloaded.  Needs libc only.
-BRIDGE_OBJS = bridge/bridge.o bridge/settings.o bridge/launcher.o bridge/server_options.o bridge/path.o
+BRIDGE_OBJS = bridge/bridge.o bridge/settings.o bridge/launcher.o bridge/server_options.o bridge/path.o \
+	bridge/redis_address.o
 
 # topk_worker.so: the processes.  Everything else in bridge/: pure parts, edges, hosts.
 PRELOADED_ONLY = bridge/bridge.c bridge/settings.c bridge/launcher.c bridge/server_options.c
 WORKER_OBJS := $(patsubst %.c,%.o,$(filter-out $(PRELOADED_ONLY),$(sort $(wildcard bridge/*.c)))) bridge/decode_json.o
-WORKER_LIBS = -lrdkafka -lhiredis -lsimdjson -lstdc++ -lm
+include hiredis.mk
+WORKER_LIBS = -lrdkafka $(HIREDIS_LIBS) -lsimdjson -lstdc++ -lm
 
 SQL_PARTS = sql/type.sql sql/bridge_tables.sql sql/bridge_config.sql sql/bridge_store.sql sql/bridge_views.sql \
 	sql/bridge_redis.sql sql/bridge_query.sql sql/bridge_alter.sql
@@ -26,7 +28,8 @@ DATA_built = topk--$(EXTVERSION).sql
 # leaves PGDLLEXPORT empty, later ones define it so).
 PG_CFLAGS = -std=gnu11 -fvisibility=hidden -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-declaration-after-statement -Wno-missing-field-initializers $(COPT)
-PG_CPPFLAGS = -DPGDLLEXPORT='__attribute__((visibility("default")))' -I$(CURDIR)/bridge -I$(CURDIR)/src
+PG_CPPFLAGS = -DPGDLLEXPORT='__attribute__((visibility("default")))' -I$(CURDIR)/bridge -I$(CURDIR)/src \
+	$(HIREDIS_FLAGS)
 CXXFLAGS_WORKER = -O2 -g -fPIC -std=c++17 -fno-exceptions -fno-rtti -fvisibility=hidden -Wall -Wextra $(COPT)
 
 EXTRA_CLEAN = $(BRIDGE_OBJS) $(WORKER_OBJS) topk_bridge.so topk_worker.so build/san build/unit build/fuzz

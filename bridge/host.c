@@ -209,17 +209,18 @@ host_from_timestamp(TimestampTz ts)
 	return ts + HOST_EPOCH_SHIFT;
 }
 
-/* The first line of a file, which the server's operating system user must be able to read. */
+/* The first line of the file that an option names, which the server's operating system user must be able to
+ * read. */
 static char *
-read_password_file(const char *path)
+read_password_file(const char *option, const char *path)
 {
 	FILE *file = AllocateFile(path, "r");
 	char line[1024];
 
 	if (file == NULL)
-		ereport(ERROR, errcode_for_file_access(), errmsg("could not open password_file \"%s\": %m", path));
+		ereport(ERROR, errcode_for_file_access(), errmsg("could not open %s \"%s\": %m", option, path));
 	if (fgets(line, sizeof(line), file) == NULL)
-		ereport(ERROR, errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("password_file \"%s\" is empty", path));
+		ereport(ERROR, errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("%s \"%s\" is empty", option, path));
 	FreeFile(file);
 	line[strcspn(line, "\r\n")] = '\0';
 	return pstrdup(line);
@@ -245,12 +246,25 @@ mapping_options(Oid role, Oid server, bool *found)
 	return result;
 }
 
+/* The options with a password put before them if they name its file. */
+static List *
+with_password(List *mapping, const char *name)
+{
+	char *option = psprintf("%s_file", name);
+	const char *path = host_option(mapping, option, NULL);
+	Node *password;
+
+	if (path == NULL)
+		return mapping;
+	password = (Node *) makeString(read_password_file(option, path));
+	return lcons(makeDefElem(pstrdup(name), password, -1), mapping);
+}
+
 List *
 host_server_options(const char *server_name, Oid owner)
 {
 	ForeignServer *server = GetForeignServerByName(server_name, true);
 	List *mapping;
-	const char *file;
 	bool found;
 
 	if (server == NULL)
@@ -259,9 +273,7 @@ host_server_options(const char *server_name, Oid owner)
 	mapping = mapping_options(owner, server->serverid, &found);
 	if (!found)
 		mapping = mapping_options(InvalidOid, server->serverid, &found);
-	file = host_option(mapping, "password_file", NULL);
-	if (file != NULL)
-		mapping = lcons(makeDefElem("password", (Node *) makeString(read_password_file(file)), -1), mapping);
+	mapping = with_password(with_password(mapping, "password"), "sentinel_password");
 	return list_concat(mapping, server->options);
 }
 

@@ -74,8 +74,8 @@ extern int64 host_from_timestamp(TimestampTz ts);
 
 /*
  * Inside a step: the options of a foreign server and of the user mapping of `owner` (else of PUBLIC), as
- * DefElem of strings in the current memory context.  password_file is read here and given as password.  An
- * unknown server is an error.
+ * DefElem of strings in the current memory context.  A password_file is read here and given as password, a
+ * sentinel_password_file likewise.  An unknown server is an error.
  */
 extern List *host_server_options(const char *server, Oid owner);
 

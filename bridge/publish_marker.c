@@ -21,15 +21,56 @@ publish_marker_init(PublishMarker *marker, int32 sink_id, const char *sink_name,
 }
 
 bool
-publish_marker_check(const PublishMarker *marker, RedisClient *client, int64 incarnation, bool *trusted)
+publish_marker_place(PublishMarker *marker, const RedisClient *client)
+{
+	redis_client_add_places(client, &marker->places);
+	if (marker->places.n == 0)
+		marker->n_tags = 0;
+	while (marker->n_tags < marker->places.n)
+	{
+		redis_slot_tag(marker->places.slots[marker->n_tags], marker->tags[marker->n_tags]);
+		marker->n_tags++;
+	}
+	marker->n_written = Min(marker->n_written, marker->n_tags);
+	return marker->n_tags > marker->n_written;
+}
+
+void
+publish_marker_expect_all(PublishMarker *marker)
+{
+	marker->n_written = marker->n_tags;
+}
+
+/* The key of the marker at a place; without a cluster, of the only one. */
+static char *
+key_of(const PublishMarker *marker, size_t place)
+{
+	return marker->n_tags == 0 ? pstrdup(marker->name)
+							   : psprintf("%s:{%s}", marker->name, marker->tags[place]);
+}
+
+static bool
+check_one(const PublishMarker *marker, RedisClient *client, const char *key, int64 incarnation, bool *trusted)
 {
 	RedisField fields[] = {{.name = "incarnation"}, {.name = "token"}, {.name = "keys"}};
 
-	if (!redis_client_read(client, marker->name, fields, lengthof(fields)))
+	if (!redis_client_read(client, key, fields, lengthof(fields)))
 		return false;
-	*trusted = fields[0].found && strtoll(fields[0].value, NULL, 10) == incarnation && fields[1].found &&
-			   strcmp(fields[1].value, marker->token) == 0 && fields[2].found &&
-			   strtoll(fields[2].value, NULL, 10) >= marker->keys;
+	*trusted &= fields[0].found && strtoll(fields[0].value, NULL, 10) == incarnation && fields[1].found &&
+				strcmp(fields[1].value, marker->token) == 0 && fields[2].found &&
+				strtoll(fields[2].value, NULL, 10) >= marker->keys;
+	return true;
+}
+
+bool
+publish_marker_check(const PublishMarker *marker, RedisClient *client, int64 incarnation, bool *trusted)
+{
+	size_t n = marker->n_tags == 0 ? 1 : marker->n_written;
+
+	*trusted = n > 0; /* else it has become a cluster */
+	for (size_t i = 0; i < n; i++)
+		if (!check_one(marker, client, key_of(marker, i), incarnation, trusted))
+			return false;
 	return true;
 }
 
@@ -43,26 +84,31 @@ RedisOutcome
 publish_marker_write(PublishMarker *marker, RedisClient *client, const RedisFence *fence, int64 now,
 					 int64 keys)
 {
-	char incarnation[24];
-	char count[24];
+	size_t n = Max(marker->n_tags, 1);
+	RedisWrite *writes = palloc0(n * sizeof(RedisWrite));
 	MirrorText fields[6];
-	RedisWrite write = {.action = REDIS_REPLACE, .stamp = "lastUpdated"};
 
-	snprintf(incarnation, sizeof(incarnation), INT64_FORMAT, fence->incarnation);
-	snprintf(count, sizeof(count), INT64_FORMAT, keys);
 	fields[0] = to_text("incarnation");
-	fields[1] = to_text(incarnation);
+	fields[1] = to_text(psprintf(INT64_FORMAT, fence->incarnation));
 	fields[2] = to_text("token");
 	fields[3] = to_text(marker->token);
 	fields[4] = to_text("keys");
-	fields[5] = to_text(count);
-	write.key = (MirrorKey){
-		.hash = to_text(marker->name), .n_fields = 3, .fields = fields, .expire_at = MIRROR_NEVER};
-	if (!redis_client_write(client, fence, now, &write, 1))
+	fields[5] = to_text(psprintf(INT64_FORMAT, keys));
+	for (size_t i = 0; i < n; i++)
+		writes[i] = (RedisWrite){.action = REDIS_REPLACE,
+								 .key = {.hash = to_text(key_of(marker, i)),
+										 .n_fields = 3,
+										 .fields = fields,
+										 .expire_at = MIRROR_NEVER},
+								 .stamp = "lastUpdated"};
+	if (!redis_client_write(client, fence, now, writes, n))
 		return REDIS_NOT_SENT;
-	if (write.outcome == REDIS_DONE)
-		marker->keys = keys;
-	return write.outcome;
+	for (size_t i = 0; i < n; i++)
+		if (writes[i].outcome != REDIS_DONE)
+			return writes[i].outcome;
+	marker->keys = keys;
+	marker->n_written = marker->n_tags;
+	return REDIS_DONE;
 }
 
 bool

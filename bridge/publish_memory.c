@@ -173,6 +173,30 @@ publish_memory_unlisted(PublishMemory *memory, uint32 listing)
 	return unlisted;
 }
 
+static int
+compare_looks(const ListCell *a, const ListCell *b)
+{
+	int64 left = ((const GroupNote *) lfirst(a))->looked_at;
+	int64 right = ((const GroupNote *) lfirst(b))->looked_at;
+
+	return left < right ? -1 : left > right;
+}
+
+List *
+publish_memory_unseen(PublishMemory *memory, int64 before)
+{
+	List *unseen = NIL;
+	HASH_SEQ_STATUS scan;
+	GroupNote *group;
+
+	hash_seq_init(&scan, memory->groups);
+	while ((group = hash_seq_search(&scan)) != NULL)
+		if (group->looked_at < before)
+			unseen = lappend(unseen, group);
+	list_sort(unseen, compare_looks);
+	return unseen;
+}
+
 void
 publish_memory_remove_group(PublishMemory *memory, GroupNote *group)
 {
@@ -207,13 +231,15 @@ make_key(PublishMemory *memory, GroupNote *group, const MirrorKey *key)
 	MemoryContextSwitchTo(old);
 	note = hash_search(memory->keys, &id, HASH_ENTER, NULL);
 	note->names = names;
+	note->sequence = 0;
+	note->n_fields = note->n_members = 0;
 	note->group = group;
 	note->next = group->keys;
 	group->keys = note;
 	return note;
 }
 
-void
+KeyNote *
 publish_memory_remember(PublishMemory *memory, GroupNote *group, const MirrorKey *key, uint64 digest,
 						uint32 reading)
 {
@@ -222,10 +248,11 @@ publish_memory_remember(PublishMemory *memory, GroupNote *group, const MirrorKey
 	if (note == NULL)
 		note = make_key(memory, group, key);
 	if (note == NULL)
-		return;
+		return NULL;
 	note->digest = digest;
 	note->expire_at = key->expire_at;
 	note->reading = reading;
+	return note;
 }
 
 void

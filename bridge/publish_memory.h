@@ -36,6 +36,9 @@ typedef struct KeyNote
 	uint64 id;     /* of the hash's name */
 	uint64 digest; /* 0: unknown contents */
 	int64 expire_at;
+	int64 sequence; /* under which it was written, with so many ... */
+	uint32 n_fields;
+	uint32 n_members;
 	uint32 reading; /* of its group, that it was last seen in */
 	struct GroupNote *group;
 	struct KeyNote *next; /* of the group */
@@ -50,6 +53,8 @@ typedef struct GroupNote
 	int64 tag;
 	int64 sent_at;   /* us since 1970 */
 	int64 expire_at; /* of its keys in Redis, as far as known */
+	int64 due_since; /* when a change was noticed that Redis has not got; 0: none */
+	int64 looked_at; /* when Redis was last known to hold its keys; 0: not by this process */
 	uint32 listing;  /* of windows, that it was last seen in */
 	KeyNote *keys;
 } GroupNote;
@@ -68,15 +73,18 @@ extern GroupNote *publish_memory_group(PublishMemory *memory, GroupName name, bo
 /* The windows that were not in a listing: a List of GroupNote in the current memory context. */
 extern List *publish_memory_unlisted(PublishMemory *memory, uint32 listing);
 
+/* The groups that were looked at before a time, the longest unseen first. */
+extern List *publish_memory_unseen(PublishMemory *memory, int64 before);
+
 /* Forgets a group and its keys. */
 extern void publish_memory_remove_group(PublishMemory *memory, GroupNote *group);
 
 /* The note of the key whose hash has this name, or NULL. */
 extern KeyNote *publish_memory_key(PublishMemory *memory, MirrorText hash);
 
-/* Remembers a key as it was written.  The key is copied. */
-extern void publish_memory_remember(PublishMemory *memory, GroupNote *group, const MirrorKey *key,
-									uint64 digest, uint32 reading);
+/* Remembers a key as it was written.  The key is copied.  NULL: there are too many. */
+extern KeyNote *publish_memory_remember(PublishMemory *memory, GroupNote *group, const MirrorKey *key,
+										uint64 digest, uint32 reading);
 
 extern void publish_memory_remove_key(PublishMemory *memory, KeyNote *note);
 

@@ -48,6 +48,8 @@ add_due(PublishPlan *plan, DueKind kind, GroupNote *group, const PublishWindow *
 	due->window = window;
 	due->reading = publish_memory_next(plan->memory);
 	due->complete = true;
+	if (kind == DUE_CONTENTS && group->due_since == 0)
+		group->due_since = plan->now;
 	plan->due = lappend(plan->due, due);
 	return due;
 }
@@ -129,9 +131,13 @@ compare_due(const ListCell *a, const ListCell *b)
 static void
 judge_wide(PublishPlan *plan)
 {
+	bool found;
+	GroupNote *global = publish_memory_group(plan->memory, GLOBAL_GROUP, &found);
+	GroupNote *items = publish_memory_group(plan->memory, ITEM_GROUP, &found);
+	bool stale =
+		global->stale || items->stale || publish_memory_group(plan->memory, INDEX_GROUP, &found)->stale;
 	bool now_final = false;
 	ListCell *cell;
-	bool found;
 
 	foreach (cell, plan->due)
 	{
@@ -140,10 +146,10 @@ judge_wide(PublishPlan *plan)
 		plan->wide_wanted = true;
 		now_final |= due->kind == DUE_CONTENTS && due->window->final;
 	}
-	if (!plan->wide_wanted || !(plan->wide_due || now_final))
+	if (!stale && (!plan->wide_wanted || !(plan->wide_due || now_final)))
 		return;
-	add_due(plan, DUE_CONTENTS, publish_memory_group(plan->memory, GLOBAL_GROUP, &found), NULL);
-	add_due(plan, DUE_CONTENTS, publish_memory_group(plan->memory, ITEM_GROUP, &found), NULL);
+	add_due(plan, DUE_CONTENTS, global, NULL);
+	add_due(plan, DUE_CONTENTS, items, NULL);
 	plan->wide_done = true; /* unless it fails */
 }
 
@@ -360,11 +366,20 @@ publish_plan_count_written(const PublishPlan *plan)
 static void
 settle_replaced(PublishPlan *plan, const RedisWrite *write, DueGroup *due)
 {
-	if (write->outcome == REDIS_DONE)
-		publish_memory_remember(plan->memory, due->group, &write->key, mirror_digest(&write->key),
-								due->reading);
-	else
+	const MirrorKey *key = &write->key;
+	KeyNote *note;
+
+	if (write->outcome != REDIS_DONE)
+	{
 		due->complete = false;
+		return;
+	}
+	note = publish_memory_remember(plan->memory, due->group, key, mirror_digest(key), due->reading);
+	if (note == NULL)
+		return;
+	note->sequence = plan->sequence;
+	note->n_fields = (uint32) key->n_fields + (write->stamp != NULL);
+	note->n_members = (uint32) key->n_members;
 }
 
 static void
@@ -385,6 +400,7 @@ settle_retimed(PublishPlan *plan, const RedisWrite *write, DueGroup *due)
 	{
 		note->digest = 0; /* evicted, or deleted by somebody */
 		due->group->stale = true;
+		plan->n_lost++;
 	}
 }
 
@@ -415,12 +431,30 @@ settle_group(PublishPlan *plan, DueGroup *due)
 		return;
 	group->sent = true;
 	group->stale = false;
-	group->sent_at = plan->now;
+	group->sent_at = group->looked_at = plan->now;
+	group->due_since = 0;
 	if (due->window == NULL)
 		return;
 	group->tag = due->window->tag;
 	if (due->window->final)
 		plan->finals[plan->n_finals++] = due->window;
+}
+
+static void
+count_waiting(PublishPlan *plan)
+{
+	ListCell *cell;
+
+	foreach (cell, plan->due)
+	{
+		const DueGroup *due = lfirst(cell);
+
+		if (due->complete || due->kind != DUE_CONTENTS)
+			continue;
+		plan->n_waiting += due->window != NULL;
+		if (plan->waiting_since == 0 || due->group->due_since < plan->waiting_since)
+			plan->waiting_since = due->group->due_since;
+	}
 }
 
 void
@@ -439,4 +473,5 @@ publish_plan_settle(PublishPlan *plan)
 	}
 	foreach (cell, plan->due)
 		settle_group(plan, lfirst(cell));
+	count_waiting(plan);
 }

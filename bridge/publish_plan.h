@@ -8,6 +8,9 @@
  * knows of the hashes that an earlier one has written, Redis keeps an index of them: a hash whose fields are
  * their names.
  *
+ * Redis may evict keys, and people delete them.  What a sweep (publish_sweep.h) finds missing makes its group
+ * stale, and so due.
+ *
  * Within a budget, in this order: final windows that the sink lacks, newest first; the global lists and the
  * items; open windows that have changed, the longest waiting first; what has gone; expiries that have moved.
  */
@@ -60,7 +63,10 @@ typedef struct PublishPlan
 	/* by publish_plan_settle */
 	const PublishWindow **finals; /* that the sink now holds */
 	int n_finals;
-	bool wide_done; /* global lists and items are as they should be */
+	bool wide_done;      /* global lists and items are as they should be */
+	int n_waiting;       /* windows whose changes were left for the next time ... */
+	int64 waiting_since; /* ... and the time when the oldest was noticed; 0: none */
+	int64 n_lost;        /* keys that Redis turned out not to hold */
 } PublishPlan;
 
 extern void publish_plan_read(PublishPlan *plan);

@@ -27,7 +27,7 @@ publish_store_read_sink(int32 sink_id, PublishSink *sink, MemoryContext context)
 	static SpiStatement statement = {
 		"SELECT s.name, s.server, s.owner, s.incarnation, hashtextextended(s::text, 0), "
 		"hashtextextended(concat_ws(' ', s.server, f.srvoptions, u.umoptions), 0), "
-		"coalesce(p.keys_published, 0) "
+		"coalesce(p.keys_published, 0), coalesce(topk.us(s.sweep_interval), 0) "
 		"FROM topk.sink s LEFT JOIN pg_foreign_server f ON f.srvname = s.server "
 		"LEFT JOIN LATERAL (SELECT u.umoptions FROM pg_user_mapping u WHERE u.umserver = f.oid "
 		"AND u.umuser IN (s.owner, 0) ORDER BY u.umuser DESC LIMIT 1) u ON true "
@@ -46,6 +46,7 @@ publish_store_read_sink(int32 sink_id, PublishSink *sink, MemoryContext context)
 	sink->version = spi_int64(0, 5);
 	sink->address = spi_int64(0, 6);
 	sink->keys_published = spi_int64(0, 7);
+	sink->sweep_interval = spi_int64(0, 8);
 	return true;
 }
 
@@ -277,29 +278,55 @@ to_message(const char *message)
 	return PointerGetDatum(cstring_to_text_with_len(message, pg_mbcliplen(message, len, len)));
 }
 
+/* NULL for 0, of which spi_run is told by a mark. */
+static Datum
+to_time(int64 us, char *null)
+{
+	*null = us == 0 ? 'n' : ' ';
+	return us == 0 ? (Datum) 0 : TimestampTzGetDatum(host_to_timestamp(us));
+}
+
+static Datum
+to_optional(const char *string, char *null)
+{
+	*null = string == NULL ? 'n' : ' ';
+	return string == NULL ? (Datum) 0 : to_message(string);
+}
+
 void
 publish_store_save_status(int32 sink_id, const PublishStatus *status)
 {
 	static SpiStatement statement = {
 		"INSERT INTO topk.publisher AS p (sink_id, pid, state, keys_published, last_publish_at, last_error, "
-		"last_error_at) "
+		"last_error_at, mode, address, windows_waiting, waiting_since, last_resync_at, keys_mended) "
 		"SELECT k.sink_id, $2, $3, $4, CASE WHEN $5 THEN now() END, $6, CASE WHEN $6 IS NOT NULL THEN now() "
-		"END "
-		"FROM topk.sink k WHERE k.sink_id = $1 "
+		"END, "
+		"$7, $8, $9, $10, $11, $12 FROM topk.sink k WHERE k.sink_id = $1 "
 		"ON CONFLICT (sink_id) DO UPDATE SET pid = excluded.pid, state = excluded.state, "
-		"keys_published = greatest(p.keys_published, excluded.keys_published), last_publish_at = "
-		"coalesce(excluded.last_publish_at, "
-		"p.last_publish_at), "
-		"last_error = excluded.last_error, last_error_at = excluded.last_error_at",
-		6,
-		{INT4OID, INT4OID, TEXTOID, INT8OID, BOOLOID, TEXTOID},
+		"keys_published = greatest(p.keys_published, excluded.keys_published), "
+		"last_publish_at = coalesce(excluded.last_publish_at, p.last_publish_at), "
+		"last_error = excluded.last_error, last_error_at = excluded.last_error_at, "
+		"mode = excluded.mode, address = coalesce(excluded.address, p.address), "
+		"windows_waiting = excluded.windows_waiting, waiting_since = excluded.waiting_since, "
+		"last_resync_at = coalesce(excluded.last_resync_at, p.last_resync_at), "
+		"keys_mended = p.keys_mended + excluded.keys_mended",
+		12,
+		{INT4OID, INT4OID, TEXTOID, INT8OID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID,
+		 TIMESTAMPTZOID, INT8OID},
 		NULL};
+	char nulls[] = "            ";
 	Datum values[] = {Int32GetDatum(sink_id),
 					  Int32GetDatum(MyProcPid),
 					  CStringGetTextDatum(status->state),
 					  Int64GetDatum(status->keys_published),
 					  BoolGetDatum(status->published),
-					  status->error != NULL ? to_message(status->error) : (Datum) 0};
+					  to_optional(status->error, &nulls[5]),
+					  to_optional(status->mode, &nulls[6]),
+					  to_optional(status->address, &nulls[7]),
+					  Int32GetDatum(status->n_waiting),
+					  to_time(status->waiting_since, &nulls[9]),
+					  to_time(status->resynced_at, &nulls[10]),
+					  Int64GetDatum(status->n_lost)};
 
-	spi_run(&statement, values, status->error != NULL ? NULL : "     n");
+	spi_run(&statement, values, nulls);
 }

@@ -23,6 +23,7 @@ typedef struct PublishSink
 	int64 version; /* differs when the sink's row does */
 	int64 address; /* differs when the options of the server or the user mapping do */
 	int64 keys_published;
+	int64 sweep_interval; /* us; 0: no sweeps */
 } PublishSink;
 
 /* A window that the sink should hold. */
@@ -43,7 +44,13 @@ typedef struct PublishStatus
 	const char *state;
 	const char *error; /* NULL: none */
 	int64 keys_published;
-	bool published; /* something, since the last time */
+	bool published;      /* something, since the last time */
+	const char *mode;    /* single, cluster, sentinel */
+	const char *address; /* NULL: not known */
+	int n_waiting;       /* windows with changes that Redis has not got */
+	int64 waiting_since; /* us since 1970; 0: none waits */
+	int64 resynced_at;   /* us since 1970; 0: not by this process */
+	int64 n_lost;        /* keys that Redis had lost, since the last time */
 } PublishStatus;
 
 /* Gets each key that is read.  The key's memory is gone afterwards. */

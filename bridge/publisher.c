@@ -2,32 +2,35 @@
  * publisher.c - the process that mirrors the results of one sink into its Redis.
  *
  * Each half second: look at the marker (network), read what should be there (one step), write what differs
- * (network), note what was written (one step).  No transaction is open while it waits for Redis, and no error
- * of Redis or the database ends it: it says so once, and tries again with growing pauses.
+ * (network), note what was written (one step), look at some of what was written long ago (network).  No
+ * transaction is open while it waits for Redis, and no error of Redis or the database ends it: it says so
+ * once, and tries again with growing pauses.
  */
 #include "postgres.h"
 
 #include "access/xlog.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
 #include "host.h"
+#include "publish_config.h"
 #include "publish_marker.h"
 #include "publish_memory.h"
 #include "publish_plan.h"
 #include "publish_store.h"
+#include "publish_sweep.h"
 #include "redis_client.h"
 
 #define CYCLE_MS 500
 #define OPEN_US INT64CONST(1000000)  /* between looks at open windows */
 #define WIDE_US INT64CONST(10000000) /* between readings of the global lists and the items */
 #define STATUS_US INT64CONST(1000000)
+#define REFRESH_US INT64CONST(5000000) /* between questions who serves what */
 #define MAX_PAUSE_MS 10000
 #define PIPELINE_WRITES 64 /* between looks at interrupts */
-#define DEFAULT_TIMEOUT "5000"
+#define ADDRESS_LEN 400
 
 typedef struct Publisher
 {
@@ -38,6 +41,8 @@ typedef struct Publisher
 	PublishSink sink;       /* as connected for */
 	char name[NAMEDATALEN]; /* of the sink, for messages */
 	RedisClient *client;
+	const char *mode;
+	char address[ADDRESS_LEN];
 	RedisFence fence;
 	PublishMarker marker;
 	bool begun; /* has been connected before: the marker is initialized */
@@ -45,17 +50,23 @@ typedef struct Publisher
 	bool gone;        /* sink or extension */
 	bool reconnect;   /* the configuration has changed */
 	bool redis_lost;  /* what Redis holds is not what we know of */
+	bool resyncing;   /* all is being published, and there is something left */
 	bool more;        /* there is more to do at once */
 	bool wide_wanted; /* see PublishPlan */
 	int64 now;
 	int64 next_open;
 	int64 next_wide;
+	int64 next_refresh;
 
 	bool failing;    /* said so */
 	bool progressed; /* something was written in this cycle */
 	int failures;    /* cycles in a row without progress */
 	bool status_changed;
 	bool published; /* since the status was saved */
+	int64 n_lost;   /* keys, since the status was saved */
+	int n_waiting;  /* see PublishStatus */
+	int64 waiting_since;
+	int64 resynced_at;
 	int64 next_status;
 	HostError error;     /* of the last cycle */
 	char *saved_message; /* of the error that was saved */
@@ -100,25 +111,15 @@ read_config(void *arg)
 {
 	Connecting *connecting = arg;
 	Publisher *publisher = connecting->publisher;
-	RedisClientConfig *config = &connecting->config;
 	MemoryContext old = MemoryContextSwitchTo(publisher->context);
-	bool tls = false;
-	List *options;
 
 	publisher->gone = !publish_store_read_sink(publisher->sink_id, &publisher->sink, publisher->context);
-	if (publisher->gone)
-		return;
-	strlcpy(publisher->name, publisher->sink.name, sizeof(publisher->name));
-	options = host_server_options(publisher->sink.server, publisher->sink.owner);
-	config->host = host_option(options, "host", "127.0.0.1");
-	config->port = atoi(host_option(options, "port", "6379"));
-	config->db = atoi(host_option(options, "db", "0"));
-	config->username = host_option(options, "username", NULL);
-	config->password = host_option(options, "password", NULL);
-	config->connect_timeout = atoi(host_option(options, "connect_timeout", DEFAULT_TIMEOUT));
-	config->command_timeout = atoi(host_option(options, "command_timeout", DEFAULT_TIMEOUT));
-	(void) parse_bool(host_option(options, "tls", "off"), &tls);
-	config->tls = tls;
+	if (!publisher->gone)
+	{
+		strlcpy(publisher->name, publisher->sink.name, sizeof(publisher->name));
+		publish_config_read(&publisher->sink, &connecting->config);
+		publisher->mode = publish_config_mode(&connecting->config);
+	}
 	MemoryContextSwitchTo(old);
 }
 
@@ -129,6 +130,8 @@ begin(Publisher *publisher)
 	const PublishSink *sink = &publisher->sink;
 
 	publish_marker_init(&publisher->marker, publisher->sink_id, sink->name, sink->keys_published);
+	publish_marker_place(&publisher->marker, publisher->client);
+	publish_marker_expect_all(&publisher->marker);
 	if (!publish_marker_read_index(&publisher->marker, publisher->client, publisher->memory))
 		return fail_connection(publisher);
 	publisher->begun = true;
@@ -151,7 +154,26 @@ connect_redis(Publisher *publisher)
 		return fail_redis(publisher, ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION, error);
 	publisher->fence.incarnation = publisher->sink.incarnation;
 	publisher->fence.timeline = GetWALInsertionTimeLine();
-	return publisher->begun || begin(publisher);
+	redis_client_show(publisher->client, publisher->address, sizeof(publisher->address));
+	publisher->next_refresh = publisher->now + REFRESH_US;
+	publisher->status_changed = true;
+	if (!publisher->begun)
+		return begin(publisher);
+	publish_marker_place(&publisher->marker, publisher->client);
+	return true;
+}
+
+/* From time to time: does somebody else serve what we write?  A master that had no slots gets a marker. */
+static bool
+refresh(Publisher *publisher)
+{
+	if (publisher->now < publisher->next_refresh)
+		return true;
+	publisher->next_refresh = publisher->now + REFRESH_US;
+	if (!redis_client_refresh(publisher->client))
+		return fail_connection(publisher);
+	redis_client_show(publisher->client, publisher->address, sizeof(publisher->address));
+	return true;
 }
 
 /* ---- the marker ---- */
@@ -191,8 +213,9 @@ begin_anew(Publisher *publisher)
 	if (!host_try(forget_published, publisher, &publisher->error))
 		return false;
 	publish_memory_distrust(publisher->memory);
+	publisher->resyncing = true;
 	publisher->wide_wanted = true;
-	publisher->next_wide = 0;
+	publisher->next_open = publisher->next_wide = 0;
 	if (!write_marker(publisher, publisher->marker.keys))
 	{
 		disconnect(publisher); /* another server or incarnation may be configured by the next time */
@@ -265,6 +288,7 @@ write_plan(Publisher *publisher, PublishPlan *plan)
 	if (n_written > 0 && !write_marker(publisher, publisher->marker.keys + n_written))
 		return false;
 	publish_plan_settle(plan);
+	publisher->n_lost += plan->n_lost;
 	publisher->published |= n_written > 0;
 	publisher->progressed = n_written > 0;
 	publisher->more = plan->more;
@@ -293,7 +317,13 @@ save(void *arg)
 							.error = failing ? publisher->error.message : NULL,
 							.keys_published =
 								publisher->marker.keys, /* 0 at first; the table keeps the higher number */
-							.published = publisher->published};
+							.published = publisher->published,
+							.mode = publisher->mode,
+							.address = publisher->address[0] != '\0' ? publisher->address : NULL,
+							.n_waiting = publisher->n_waiting,
+							.waiting_since = publisher->waiting_since,
+							.resynced_at = publisher->resynced_at,
+							.n_lost = publisher->n_lost};
 
 	if (saving->plan != NULL && saving->plan->n_finals > 0)
 		publish_store_save_windows(publisher->sink_id, saving->plan->finals, saving->plan->n_finals);
@@ -306,8 +336,8 @@ save_progress(Publisher *publisher, const PublishPlan *plan)
 {
 	Saving saving = {publisher, plan};
 	HostError error;
-	bool due =
-		publisher->status_changed || (publisher->published && publisher->now >= publisher->next_status);
+	bool due = publisher->status_changed ||
+			   ((publisher->published || publisher->n_lost > 0) && publisher->now >= publisher->next_status);
 
 	if (plan->n_finals == 0 && !due)
 		return true;
@@ -318,8 +348,28 @@ save_progress(Publisher *publisher, const PublishPlan *plan)
 	}
 	publisher->status_changed = false;
 	publisher->published = false;
+	publisher->n_lost = 0;
 	publisher->next_status = publisher->now + STATUS_US;
 	return true;
+}
+
+/* What the plan, written or empty, says of the time that Redis is behind. */
+static void
+note_waiting(Publisher *publisher, const PublishPlan *plan)
+{
+	bool waited = publisher->waiting_since != 0;
+
+	if (plan->with_open)
+	{
+		publisher->n_waiting = plan->n_waiting;
+		publisher->waiting_since = plan->waiting_since;
+		publisher->status_changed |= waited != (plan->waiting_since != 0);
+	}
+	if (!publisher->resyncing || !plan->with_open || plan->waiting_since != 0 || publisher->wide_wanted)
+		return;
+	publisher->resyncing = false;
+	publisher->resynced_at = publisher->now;
+	publisher->status_changed = true;
 }
 
 static bool
@@ -344,7 +394,33 @@ publish(Publisher *publisher)
 	publisher->more = false;
 	if (reading.plan.sequence != 0 && !write_plan(publisher, &reading.plan))
 		return false;
+	note_waiting(publisher, &reading.plan);
 	return save_progress(publisher, &reading.plan) && publisher->error.sqlstate == 0;
+}
+
+/* Looks at keys whose turn it is; what is missing is written by the next plan. */
+static bool
+sweep(Publisher *publisher)
+{
+	PublishSweep sweep = {
+		.memory = publisher->memory, .now = publisher->now, .interval = publisher->sink.sweep_interval};
+
+	if (sweep.interval == 0 || publisher->more)
+		return true;
+	publish_sweep_pick(&sweep);
+	for (size_t i = 0; i < sweep.n; i += PIPELINE_WRITES)
+	{
+		if (!redis_client_write(publisher->client, &publisher->fence, publisher->now, sweep.probes + i,
+								Min(PIPELINE_WRITES, sweep.n - i)))
+			return fail_connection(publisher);
+		host_check_interrupts();
+	}
+	publish_sweep_settle(&sweep);
+	publisher->n_lost += sweep.n_lost;
+	if (sweep.n_lost > 0)
+		ereport(LOG, errmsg("topk sink \"%s\": %lld keys were missing from Redis or not as they were written",
+							publisher->name, (long long) sweep.n_lost));
+	return true;
 }
 
 static bool
@@ -359,12 +435,19 @@ run_cycle(Publisher *publisher)
 		return false;
 	if (publisher->gone)
 		return true;
+	if (!refresh(publisher))
+		return false;
 	if (!publish_marker_check(&publisher->marker, publisher->client, publisher->fence.incarnation, &trusted))
 		return fail_connection(publisher);
 	publisher->redis_lost |= !trusted;
 	if (publisher->redis_lost && !begin_anew(publisher))
 		return false;
-	return publish(publisher);
+	if (publish_marker_place(&publisher->marker, publisher->client) &&
+		!write_marker(publisher, publisher->marker.keys))
+		return false;
+	if (!publish(publisher))
+		return false;
+	return publisher->gone || publisher->reconnect || sweep(publisher);
 }
 
 /* ---- the process ---- */
@@ -380,6 +463,8 @@ note_failure(Publisher *publisher)
 				errmsg("topk sink \"%s\" cannot be published, trying again: %s", publisher->name, message));
 	publisher->failing = true;
 	publisher->failures = publisher->progressed ? 1 : publisher->failures + 1;
+	if (publisher->waiting_since == 0)
+		publisher->waiting_since = publisher->now;
 	publisher->status_changed = true;
 	if (publisher->saved_message != NULL && strcmp(publisher->saved_message, message) == 0)
 		return;

@@ -1,196 +1,71 @@
 /*
- * redis_client.c - a connection to Redis and the pipeline of fenced writes (see redis_client.h).
+ * redis_client.c - the pipeline of fenced writes, and reading (see redis_client.h).
  *
- * Writes are appended to hiredis' output buffer until there are enough of them, then sent, and their answers
- * read: hiredis moves the rest of its buffer after each partial send, so the buffer is kept small.  Redis
- * forgets scripts when it restarts or is told to; a call that it does not know is sent again after loading
- * the script.
+ * Writes are appended to the output buffer of the link to their slot's master until there are enough of them,
+ * then sent on all links, and their answers read in the order of the writes, which is each link's own.
+ * hiredis moves the rest of its buffer after each partial send, so the buffers are kept small.
+ *
+ * A write that was answered by "not here" or "not now" has no outcome yet and goes into another round: Redis
+ * forgets scripts when it restarts or is told to, and slots of a cluster move.
  */
-#include <ctype.h>
-#include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#include <hiredis/hiredis.h>
-
-#include "redis_client.h"
-#include "redis_command.h"
-#include "redis_script.h"
+#include "redis_cluster.h"
+#include "redis_sentinel.h"
+#include "redis_slot.h"
+#include "redis_write.h"
 
 /* Sent before their answers are awaited. */
 #define PIPELINE_BYTES (1024 * 1024)
 
-/* Arguments of a write beside its fields and members: EVALSHA, sha, count, 2 keys, 6 numbers, a stamp and its
- * time. */
-#define FIXED_ARGS 13
+#define MAX_ROUNDS 5
+#define LATER_MS 20 /* before the second round of what is on its way, then twice as long each time */
+
+/* Where a write goes to. */
+typedef struct Route
+{
+	RedisLink *link; /* NULL: to its slot's master */
+	bool asking;
+} Route;
 
 struct RedisClient
 {
-	redisContext *redis;
-	int timeout; /* ms */
-	char sha[64];
-	bool script_lost; /* an answer said so */
+	RedisClientConfig config;
+	RedisCluster *cluster; /* of a cluster, else NULL */
+	RedisLink *link;       /* without one */
 	Command command;
+	Route *routes; /* of the writes at hand */
+	size_t room;
+	bool script_lost; /* what answers of this round said */
+	bool later;
 	redisReply *held; /* what `names` points into */
 	MirrorText *names;
 	char error[REDIS_CLIENT_ERROR_LEN];
 };
 
-/* ---- errors ---- */
-
-/* Texts of others may hold anything: what is kept is printable ASCII. */
-static void
-make_printable(char *text)
-{
-	for (; *text != '\0'; text++)
-		if (!isascii((unsigned char) *text) || !isprint((unsigned char) *text))
-			*text = '?';
-}
-
-static void
-set_error(RedisClient *client, const char *what, const char *why)
-{
-	snprintf(client->error, sizeof(client->error), "%s: %s", what, why);
-	make_printable(client->error);
-}
-
-/* The connection's own error.  hiredis reports a timeout as the errno that it gave. */
-static bool
-fail_connection(RedisClient *client, const char *what)
-{
-	const redisContext *redis = client->redis;
-
-	if (redis->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK))
-		snprintf(client->error, sizeof(client->error), "%s: no answer within %d ms", what, client->timeout);
-	else
-		set_error(client, what, redis->err != 0 ? redis->errstr : "out of memory");
-	return false;
-}
-
-static bool
-fail_reply(RedisClient *client, const char *what, const redisReply *reply)
-{
-	set_error(client, what, reply->type == REDIS_REPLY_ERROR ? reply->str : "unexpected answer");
-	return false;
-}
-
-/* ---- commands ---- */
-
-/* Sends the command and waits for its answer, which the caller frees; NULL: the connection failed. */
-static redisReply *
-run_command(RedisClient *client, const char *what)
-{
-	Command *command = &client->command;
-	redisReply *reply = redisCommandArgv(client->redis, (int) command->n, command->args, command->lens);
-
-	if (reply == NULL)
-		fail_connection(client, what);
-	return reply;
-}
-
 /* ---- opening ---- */
 
-/* Runs the command, whose answer must be a status. */
 static bool
-run_for_status(RedisClient *client, const char *what)
+connect_client(RedisClient *client)
 {
-	redisReply *reply = run_command(client, what);
-	bool ok = reply != NULL && reply->type == REDIS_REPLY_STATUS;
+	const RedisClientConfig *config = &client->config;
+	RedisAddress address;
 
-	if (reply != NULL && !ok)
-		fail_reply(client, what, reply);
-	freeReplyObject(reply);
-	return ok;
-}
-
-static bool
-authenticate(RedisClient *client, const RedisClientConfig *config)
-{
-	if (config->password == NULL)
-		return true;
-	if (!begin_command(&client->command, FIXED_ARGS))
-		return fail_connection(client, "AUTH");
-	add_text(&client->command, "AUTH");
-	if (config->username != NULL)
-		add_text(&client->command, config->username);
-	add_text(&client->command, config->password);
-	return run_for_status(client, "could not authenticate");
-}
-
-static bool
-select_database(RedisClient *client, int db)
-{
-	if (db == 0)
-		return true;
-	if (!begin_command(&client->command, FIXED_ARGS))
-		return fail_connection(client, "SELECT");
-	add_text(&client->command, "SELECT");
-	add_number(&client->command, db);
-	return run_for_status(client, "could not select the database");
-}
-
-static bool
-load_script(RedisClient *client)
-{
-	const char *what = "could not load the script";
-	redisReply *reply;
-	bool ok;
-
-	if (!begin_command(&client->command, FIXED_ARGS))
-		return fail_connection(client, what);
-	add_text(&client->command, "SCRIPT");
-	add_text(&client->command, "LOAD");
-	add_text(&client->command, redis_script);
-	reply = run_command(client, what);
-	if (reply == NULL)
-		return false;
-	ok = reply->type == REDIS_REPLY_STRING && reply->len < sizeof(client->sha);
-	if (ok)
-		memcpy(client->sha, reply->str, reply->len + 1);
+	if (config->cluster)
+	{
+		client->cluster = redis_cluster_open(config, client->error);
+		return client->cluster != NULL;
+	}
+	if (config->sentinels != NULL)
+		client->link = redis_sentinel_open(config, client->error);
+	else if (redis_address_set(&address, config->host, config->port))
+		client->link = redis_link_open(config, &address, REDIS_SERVER, client->error);
 	else
-		fail_reply(client, what, reply);
-	freeReplyObject(reply);
-	return ok;
-}
-
-static struct timeval
-to_timeval(int ms)
-{
-	if (ms < 1)
-		ms = 1; /* 0 would mean for ever */
-	return (struct timeval){.tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000};
-}
-
-static bool
-connect_to(RedisClient *client, const RedisClientConfig *config)
-{
-	struct timeval timeout = to_timeval(config->connect_timeout);
-
-	if (config->tls)
-	{
-		snprintf(client->error, sizeof(client->error),
-				 "TLS is not supported by this build (hiredis %d.%d): set the server option tls to off",
-				 HIREDIS_MAJOR, HIREDIS_MINOR);
-		return false;
-	}
-	client->timeout = config->connect_timeout;
-	client->redis = config->host[0] == '/' ? redisConnectUnixWithTimeout(config->host, timeout)
-										   : redisConnectWithTimeout(config->host, config->port, timeout);
-	if (client->redis == NULL)
-	{
-		set_error(client, "could not connect", "out of memory");
-		return false;
-	}
-	if (client->redis->err != 0)
-		return fail_connection(client, "could not connect");
-	client->timeout = config->command_timeout;
-	if (redisSetTimeout(client->redis, to_timeval(config->command_timeout)) != REDIS_OK)
-		return fail_connection(client, "could not set a timeout");
-	if (config->host[0] != '/')
-		redisEnableKeepAlive(client->redis);
-	return true;
+		redis_link_error(client->error, "could not connect", "the host name is too long");
+	return client->link != NULL && redis_link_load_script(client->link, client->error);
 }
 
 RedisClient *
@@ -203,8 +78,8 @@ redis_client_open(const RedisClientConfig *config, char error[REDIS_CLIENT_ERROR
 		snprintf(error, REDIS_CLIENT_ERROR_LEN, "out of memory");
 		return NULL;
 	}
-	if (connect_to(client, config) && authenticate(client, config) && select_database(client, config->db) &&
-		load_script(client))
+	client->config = *config;
+	if (connect_client(client))
 		return client;
 	memcpy(error, client->error, REDIS_CLIENT_ERROR_LEN);
 	redis_client_close(client);
@@ -225,9 +100,10 @@ redis_client_close(RedisClient *client)
 {
 	if (client == NULL)
 		return;
-	if (client->redis != NULL)
-		redisFree(client->redis);
+	redis_cluster_close(client->cluster);
+	redis_link_close(client->link);
 	free_command(&client->command);
+	free(client->routes);
 	release_names(client);
 	free(client);
 }
@@ -238,120 +114,136 @@ redis_client_error(const RedisClient *client)
 	return client->error;
 }
 
-/* ---- writing ---- */
+/* ---- who serves what ---- */
 
-static void
-add_contents(Command *command, const RedisWrite *write, int64_t now)
+bool
+redis_client_refresh(RedisClient *client)
 {
-	const MirrorKey *key = &write->key;
-
-	add_number(command, 2 * (int64_t) (key->n_fields + (write->stamp != NULL)));
-	for (size_t i = 0; i < 2 * key->n_fields; i++)
-		add_bytes(command, key->fields[i].data, key->fields[i].len);
-	if (write->stamp != NULL)
-	{
-		add_text(command, write->stamp);
-		add_number(command, now / 1000);
-	}
-	for (size_t i = 0; i < key->n_members; i++)
-	{
-		add_number(command, key->scores[i]);
-		add_bytes(command, key->members[i].data, key->members[i].len);
-	}
+	client->error[0] = '\0';
+	if (client->cluster != NULL)
+		return redis_cluster_refresh(client->cluster, client->error);
+	return client->config.sentinels == NULL ||
+		   redis_sentinel_confirm(&client->config, client->link, client->error);
 }
 
-static bool
-build_write(RedisClient *client, const RedisFence *fence, int64_t now, const RedisWrite *write)
+void
+redis_client_add_places(const RedisClient *client, RedisPlaces *places)
 {
-	Command *command = &client->command;
-	const MirrorKey *key = &write->key;
-	bool replace = write->action == REDIS_REPLACE;
-
-	if (!begin_command(command, FIXED_ARGS + 2 * (key->n_fields + key->n_members)))
-		return false;
-	add_text(command, "EVALSHA");
-	add_text(command, client->sha);
-	add_text(command, key->zset.data != NULL ? "2" : "1");
-	add_bytes(command, key->hash.data, key->hash.len);
-	if (key->zset.data != NULL)
-		add_bytes(command, key->zset.data, key->zset.len);
-	add_text(command, replace ? "replace" : "retime");
-	add_number(command, fence->incarnation);
-	add_number(command, fence->timeline);
-	add_number(command, fence->sequence);
-	if (key->expire_at == MIRROR_NEVER)
-		add_text(command, "");
+	if (client->cluster != NULL)
+		redis_cluster_add_places(client->cluster, places);
 	else
-		add_number(command, key->expire_at / 1000);
-	if (replace)
-		add_contents(command, write, now);
+		places->n = 0;
+}
+
+void
+redis_client_show(const RedisClient *client, char *text, size_t size)
+{
+	char address[REDIS_ADDRESS_LEN];
+
+	if (client->cluster != NULL)
+	{
+		redis_cluster_show(client->cluster, text, size);
+		return;
+	}
+	redis_address_show(&client->link->address, address);
+	snprintf(text, size, "%s", address);
+}
+
+/* The link of a key; NULL: there is none. */
+static RedisLink *
+find_link(RedisClient *client, MirrorText key)
+{
+	if (client->cluster == NULL)
+		return client->link;
+	return redis_cluster_link(client->cluster, redis_slot_of(key.data, key.len), client->error);
+}
+
+/* Follows an answer.  *kind REDIRECT_NONE: it is one.  False: the way is lost. */
+static bool
+follow(RedisClient *client, Route *route, const redisReply *reply, RedirectKind *kind)
+{
+	RedisLink *from = route->link;
+
+	*route = (Route){0};
+	*kind = REDIRECT_NONE;
+	if (client->cluster == NULL)
+		return true;
+	if (!redis_cluster_redirect(client->cluster, from, reply, kind, &route->link, client->error))
+		return false;
+	route->asking = *kind == REDIRECT_ASK;
+	client->later |= *kind == REDIRECT_LATER;
 	return true;
 }
 
-/* Remembers the first thing that went wrong with a key. */
-static void
-note_key_error(RedisClient *client, const RedisWrite *write, const char *what, const char *why)
+static bool
+append_asking(RedisClient *client, RedisLink *link)
 {
-	char text[REDIS_CLIENT_ERROR_LEN];
-	char *where;
-
-	if (client->error[0] != '\0')
-		return;
-	snprintf(text, sizeof(text), "%s key \"%.*s\"", what,
-			 (int) (write->key.hash.len < 100 ? write->key.hash.len : 100), write->key.hash.data);
-	set_error(client, text, why);
-	where = strstr(client->error, " script: "); /* where in the script: nothing for the user */
-	if (where != NULL)
-		*where = '\0';
+	return redis_link_begin(link, 1, "could not send", client->error) &&
+		   (add_text(&link->command, "ASKING"), redis_link_append(link, &link->command, client->error));
 }
 
-static RedisOutcome
-read_outcome(RedisClient *client, const RedisWrite *write, const redisReply *reply)
+/* The answer to ASKING says nothing. */
+static bool
+skip_answer(RedisClient *client, RedisLink *link)
 {
-	switch (reply->type)
-	{
-		case REDIS_REPLY_INTEGER:
-			return reply->integer == 1 ? REDIS_DONE : REDIS_GONE;
-		case REDIS_REPLY_STRING:
-			note_key_error(client, write, "a newer publisher has written", reply->str);
-			return REDIS_REFUSED;
-		case REDIS_REPLY_ERROR:
-			if (strncmp(reply->str, "NOSCRIPT", 8) == 0)
-			{
-				client->script_lost = true;
-				return REDIS_NOT_SENT;
-			}
-			note_key_error(client, write, "could not write", reply->str);
-			return REDIS_FAILED;
-		default:
-			note_key_error(client, write, "could not write", "unexpected answer");
-			return REDIS_FAILED;
-	}
+	redisReply *reply = redis_link_answer(link, client->error);
+
+	freeReplyObject(reply);
+	return reply != NULL;
+}
+
+/* ---- writing ---- */
+
+static bool
+read_answer(RedisClient *client, Route *route, RedisWrite *write)
+{
+	RedisLink *link = route->link;
+	RedirectKind kind;
+	redisReply *reply;
+	bool ok;
+
+	if (route->asking && !skip_answer(client, link))
+		return false;
+	reply = redis_link_answer(link, client->error);
+	if (reply == NULL)
+		return false;
+	ok = follow(client, route, reply, &kind);
+	if (ok && kind == REDIRECT_NONE)
+		write->outcome = redis_write_outcome(link, write, reply, client->error);
+	client->script_lost |= link->script_lost;
+	freeReplyObject(reply);
+	return ok;
 }
 
 /* Reads the answers of all writes that have none yet. */
 static bool
-read_answers(RedisClient *client, RedisWrite *writes, size_t n)
+read_answers(RedisClient *client, RedisWrite *writes, size_t from, size_t to)
 {
-	for (size_t i = 0; i < n; i++)
-	{
-		void *reply = NULL;
-
-		if (writes[i].outcome != REDIS_NOT_SENT)
-			continue;
-		if (redisGetReply(client->redis, &reply) != REDIS_OK)
-			return fail_connection(client, "lost the connection");
-		writes[i].outcome = read_outcome(client, &writes[i], reply);
-		freeReplyObject(reply);
-	}
+	if (client->cluster != NULL && !redis_cluster_flush(client->cluster, client->error))
+		return false;
+	for (size_t i = from; i < to; i++)
+		if (writes[i].outcome == REDIS_NOT_SENT && !read_answer(client, &client->routes[i], &writes[i]))
+			return false;
 	return true;
+}
+
+static bool
+send_write(RedisClient *client, Route *route, const RedisFence *fence, int64_t now, const RedisWrite *write)
+{
+	if (route->link == NULL)
+		route->link = find_link(client, write->key.hash);
+	if (route->link == NULL || (route->asking && !append_asking(client, route->link)))
+		return false;
+	if (redis_write_build(&client->command, route->link, fence, now, write))
+		return redis_link_append(route->link, &client->command, client->error);
+	redis_link_error(client->error, "could not send", "out of memory");
+	return false;
 }
 
 /* Sends all writes that have no answer yet. */
 static bool
-send_writes(RedisClient *client, const RedisFence *fence, int64_t now, RedisWrite *writes, size_t n)
+run_round(RedisClient *client, const RedisFence *fence, int64_t now, RedisWrite *writes, size_t n)
 {
-	Command *command = &client->command;
 	size_t answered = 0;
 	size_t bytes = 0;
 
@@ -359,18 +251,86 @@ send_writes(RedisClient *client, const RedisFence *fence, int64_t now, RedisWrit
 	{
 		if (writes[i].outcome != REDIS_NOT_SENT)
 			continue;
-		if (!build_write(client, fence, now, &writes[i]) ||
-			redisAppendCommandArgv(client->redis, (int) command->n, command->args, command->lens) != REDIS_OK)
-			return fail_connection(client, "could not send");
-		bytes += command->bytes;
+		if (!send_write(client, &client->routes[i], fence, now, &writes[i]))
+			return false;
+		bytes += client->command.bytes;
 		if (bytes < PIPELINE_BYTES)
 			continue;
-		if (!read_answers(client, writes + answered, i + 1 - answered))
+		if (!read_answers(client, writes, answered, i + 1))
 			return false;
 		answered = i + 1;
 		bytes = 0;
 	}
-	return read_answers(client, writes + answered, n - answered);
+	return read_answers(client, writes, answered, n);
+}
+
+static bool
+reserve_routes(RedisClient *client, size_t n)
+{
+	if (n > client->room)
+	{
+		Route *routes = realloc(client->routes, n * sizeof(*routes));
+
+		if (routes == NULL)
+		{
+			redis_link_error(client->error, "could not write", "out of memory");
+			return false;
+		}
+		client->routes = routes;
+		client->room = n;
+	}
+	for (size_t i = 0; i < n; i++)
+		client->routes[i] = (Route){0};
+	return true;
+}
+
+/* After the last round. */
+static void
+give_up(RedisClient *client, RedisWrite *writes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+	{
+		if (writes[i].outcome != REDIS_NOT_SENT)
+			continue;
+		redis_write_error(&writes[i], "could not write", "its slot is moving to another node", client->error);
+		writes[i].outcome = REDIS_FAILED;
+	}
+}
+
+static bool
+reload_scripts(RedisClient *client)
+{
+	if (client->cluster != NULL)
+		return redis_cluster_load_scripts(client->cluster, client->error);
+	return redis_link_load_script(client->link, client->error);
+}
+
+/* Removes what kept writes from an outcome in the last round. */
+static bool
+prepare_round(RedisClient *client, int round)
+{
+	struct timespec pause = {.tv_nsec = (long) (LATER_MS << round) * 1000000};
+
+	if (client->script_lost && round > 0)
+	{
+		redis_link_error(client->error, "could not run the script", "Redis forgets it at once");
+		return false;
+	}
+	if (client->script_lost && !reload_scripts(client))
+		return false;
+	if (client->later)
+		nanosleep(&pause, NULL);
+	client->script_lost = client->later = false;
+	return true;
+}
+
+static bool
+all_answered(const RedisWrite *writes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (writes[i].outcome == REDIS_NOT_SENT)
+			return false;
+	return true;
 }
 
 bool
@@ -379,17 +339,20 @@ redis_client_write(RedisClient *client, const RedisFence *fence, int64_t now, Re
 	for (size_t i = 0; i < n; i++)
 		writes[i].outcome = REDIS_NOT_SENT;
 	client->error[0] = '\0';
-	client->script_lost = false;
-	if (!send_writes(client, fence, now, writes, n))
+	client->script_lost = client->later = false;
+	if (!reserve_routes(client, n))
 		return false;
-	if (!client->script_lost)
-		return true;
-	client->script_lost = false;
-	if (!load_script(client) || !send_writes(client, fence, now, writes, n))
-		return false;
-	if (client->script_lost)
-		set_error(client, "could not run the script", "Redis forgets it at once");
-	return !client->script_lost;
+	for (int round = 0; round < MAX_ROUNDS; round++)
+	{
+		if (!run_round(client, fence, now, writes, n))
+			return false;
+		if (all_answered(writes, n))
+			return true;
+		if (!prepare_round(client, round))
+			return false;
+	}
+	give_up(client, writes, n);
+	return true;
 }
 
 /* ---- reading ---- */
@@ -402,28 +365,57 @@ take_field(RedisField *field, const redisReply *value)
 		snprintf(field->value, sizeof(field->value), "%s", value->str);
 }
 
+/* Runs HMGET or HKEYS where the key is; the caller frees the answer. */
+static redisReply *
+run_reading(RedisClient *client, const char *const *words, size_t n)
+{
+	const char *what = "could not read";
+	MirrorText key = {words[1], strlen(words[1])};
+	Route route = {0};
+
+	for (int round = 0; round < MAX_ROUNDS; round++)
+	{
+		RedirectKind kind;
+		redisReply *reply;
+
+		if (route.link == NULL)
+			route.link = find_link(client, key);
+		if (route.link == NULL ||
+			(route.asking && !(append_asking(client, route.link) && skip_answer(client, route.link))))
+			return NULL;
+		reply = redis_link_run_words(route.link, what, client->error, words, n);
+		if (reply == NULL || (follow(client, &route, reply, &kind) && kind == REDIRECT_NONE))
+			return reply;
+		freeReplyObject(reply);
+		if (client->error[0] != '\0')
+			return NULL;
+	}
+	redis_link_error(client->error, what, "the cluster sends from node to node");
+	return NULL;
+}
+
+#define MAX_FIELDS 8
+
 bool
 redis_client_read(RedisClient *client, const char *key, RedisField *fields, size_t n)
 {
-	const char *what = "could not read";
+	const char *words[2 + MAX_FIELDS] = {"HMGET", key};
 	redisReply *reply;
 	bool ok;
 
 	client->error[0] = '\0';
-	if (!begin_command(&client->command, FIXED_ARGS + n))
-		return fail_connection(client, what);
-	add_text(&client->command, "HMGET");
-	add_text(&client->command, key);
+	if (n > MAX_FIELDS)
+		return false;
 	for (size_t i = 0; i < n; i++)
-		add_text(&client->command, fields[i].name);
-	reply = run_command(client, what);
+		words[2 + i] = fields[i].name;
+	reply = run_reading(client, words, 2 + n);
 	if (reply == NULL)
 		return false;
 	ok = reply->type == REDIS_REPLY_ARRAY && reply->elements == n;
 	for (size_t i = 0; ok && i < n; i++)
 		take_field(&fields[i], reply->element[i]);
 	if (!ok)
-		fail_reply(client, what, reply);
+		redis_link_unexpected(client->error, "could not read", reply);
 	freeReplyObject(reply);
 	return ok;
 }
@@ -437,7 +429,10 @@ hold_names(RedisClient *client, redisReply *reply)
 	client->held = reply;
 	client->names = malloc((n + 1) * sizeof(*client->names));
 	if (client->names == NULL)
-		return fail_connection(client, "could not read");
+	{
+		redis_link_error(client->error, "could not read", "out of memory");
+		return false;
+	}
 	for (size_t i = 0; i < n; i++)
 		client->names[i] = (MirrorText){reply->element[i]->str, reply->element[i]->len};
 	return true;
@@ -446,24 +441,17 @@ hold_names(RedisClient *client, redisReply *reply)
 const MirrorText *
 redis_client_read_names(RedisClient *client, const char *key, size_t *n)
 {
-	const char *what = "could not read";
+	const char *words[2] = {"HKEYS", key};
 	redisReply *reply;
 
 	client->error[0] = '\0';
 	release_names(client);
-	if (!begin_command(&client->command, FIXED_ARGS))
-	{
-		fail_connection(client, what);
-		return NULL;
-	}
-	add_text(&client->command, "HKEYS");
-	add_text(&client->command, key);
-	reply = run_command(client, what);
+	reply = run_reading(client, words, 2);
 	if (reply == NULL)
 		return NULL;
 	if (reply->type != REDIS_REPLY_ARRAY)
 	{
-		fail_reply(client, what, reply);
+		redis_link_unexpected(client->error, "could not read", reply);
 		freeReplyObject(reply);
 		return NULL;
 	}

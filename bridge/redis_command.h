@@ -2,7 +2,7 @@
  * redis_command.h - a Redis command under construction: its arguments, and the texts of those that are
  * numbers.
  *
- * Used by redis_client.c alone.  The arrays grow to the largest command and are kept for the next.
+ * Inside the edge to Redis only.  The arrays grow to the largest command and are kept for the next.
  */
 #ifndef TK_REDIS_COMMAND_H
 #define TK_REDIS_COMMAND_H

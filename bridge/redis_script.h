@@ -8,18 +8,28 @@
  *	KEYS	the hash; the zset, if there is one
  *	ARGV	1		'replace': the keys hold what follows, and nothing else
  *					'retime': the keys get another expiry (a past one removes them)
+ *					'probe': are the keys as they were written under the fence in 2 .. 4?  A cheap look that
+ *					finds what is missing or was replaced, not each change within it
  *			2 .. 4	incarnation, timeline, sequence (whole numbers below 2^53)
  *			5		expiry in ms since 1970, '' for none
- *			6		n, the number of arguments that are fields
- *			7 ..	field name, value, ... (n), then score, member, ...
+ *			6		n, the number of arguments that are fields; 'probe': the number of fields of the hash
+ *			7 ..	field name, value, ... (n), then score, member, ...; 'probe': the number of members of the
+ *zset
  *
- * Returns 1: done.  0: nothing to retime, the hash is gone.  A string: refused, the fence that is held.
+ * Returns 1: done.  0: nothing to retime, the hash is gone; or not as it was written.  A string: refused, the
+ *fence that is held.
  */
 #ifndef TK_REDIS_SCRIPT_H
 #define TK_REDIS_SCRIPT_H
 
 static const char redis_script[] =
 	"local held = redis.call('HGET', KEYS[1], 'fence')\n"
+	"local fence = ARGV[2] .. '/' .. ARGV[3] .. '/' .. ARGV[4]\n"
+	"if ARGV[1] == 'probe' then\n"
+	"  local same = held == fence and redis.call('HLEN', KEYS[1]) == tonumber(ARGV[6]) and\n"
+	"    (not KEYS[2] or redis.call('ZCARD', KEYS[2]) == tonumber(ARGV[7]))\n"
+	"  return same and 1 or 0\n"
+	"end\n"
 	"if held then\n"
 	"  local theirs = {string.match(held, '^(%d+)/(%d+)/(%d+)$')}\n"
 	"  for i = 1, #theirs do\n"
@@ -48,7 +58,6 @@ static const char redis_script[] =
 	"end\n"
 
 	/* A Redis without memory refuses its first command that needs some: before anything is gone. */
-	"local fence = ARGV[2] .. '/' .. ARGV[3] .. '/' .. ARGV[4]\n"
 	"redis.call('HSET', KEYS[1], 'fence', fence)\n"
 	"redis.call('DEL', unpack(KEYS))\n"
 	"redis.call('HSET', KEYS[1], 'fence', fence)\n"

@@ -17,6 +17,7 @@
 
 #include "bridge.h"
 #include "decode.h"
+#include "redis_address.h"
 
 PG_FUNCTION_INFO_V1(topk_kafka_validator);
 PG_FUNCTION_INFO_V1(topk_redis_validator);
@@ -28,7 +29,8 @@ typedef enum OptionKind
 	OPTION_PORT,
 	OPTION_COUNT, /* a whole number of at least 0 */
 	OPTION_BOOL,
-	OPTION_FILE /* text, for superusers */
+	OPTION_ADDRESSES, /* host:port, ... */
+	OPTION_FILE       /* text, for superusers */
 } OptionKind;
 
 typedef struct OptionRule
@@ -55,10 +57,21 @@ static const OptionRule redis_options[] = {
 	{"db", ForeignServerRelationId, OPTION_COUNT},
 	{"connect_timeout", ForeignServerRelationId, OPTION_COUNT},
 	{"command_timeout", ForeignServerRelationId, OPTION_COUNT},
+	{"cluster", ForeignServerRelationId, OPTION_BOOL},
+	{"nodes", ForeignServerRelationId, OPTION_ADDRESSES},
+	{"sentinels", ForeignServerRelationId, OPTION_ADDRESSES},
+	{"sentinel_master", ForeignServerRelationId, OPTION_TEXT},
 	{"tls", ForeignServerRelationId, OPTION_BOOL},
+	{"tls_ca_file", ForeignServerRelationId, OPTION_FILE},
+	{"tls_cert_file", ForeignServerRelationId, OPTION_FILE},
+	{"tls_key_file", ForeignServerRelationId, OPTION_FILE},
+	{"tls_server_name", ForeignServerRelationId, OPTION_TEXT},
 	{"username", UserMappingRelationId, OPTION_TEXT},
 	{"password", UserMappingRelationId, OPTION_TEXT},
 	{"password_file", UserMappingRelationId, OPTION_FILE},
+	{"sentinel_username", UserMappingRelationId, OPTION_TEXT},
+	{"sentinel_password", UserMappingRelationId, OPTION_TEXT},
+	{"sentinel_password_file", UserMappingRelationId, OPTION_FILE},
 	{NULL, InvalidOid, OPTION_TEXT},
 };
 
@@ -110,6 +123,19 @@ check_number(const char *name, const char *value, long least, long most)
 }
 
 static void
+check_addresses(const char *name, const char *value)
+{
+	const char *list = value;
+	RedisAddress address;
+
+	while (list != NULL)
+		if (!redis_address_next(&list, &address))
+			ereport(ERROR, errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+					errmsg("invalid value for option \"%s\"", name),
+					errdetail("It must be host:port, or several of them separated by commas."));
+}
+
+static void
 check_value(const OptionRule *rule, DefElem *option)
 {
 	const char *value = defGetString(option);
@@ -129,6 +155,9 @@ check_value(const OptionRule *rule, DefElem *option)
 			break;
 		case OPTION_BOOL:
 			(void) defGetBoolean(option);
+			break;
+		case OPTION_ADDRESSES:
+			check_addresses(rule->name, value);
 			break;
 		case OPTION_FILE:
 			if (!superuser())
@@ -152,6 +181,72 @@ check_options(const OptionRule *rules, Datum options, Oid catalog)
 	}
 }
 
+/* ---- options that go together ---- */
+
+static const DefElem *
+find_option(List *options, const char *name)
+{
+	ListCell *cell;
+
+	foreach (cell, options)
+		if (strcmp(lfirst_node(DefElem, cell)->defname, name) == 0)
+			return lfirst_node(DefElem, cell);
+	return NULL;
+}
+
+static bool
+is_on(List *options, const char *name)
+{
+	const DefElem *option = find_option(options, name);
+
+	return option != NULL && defGetBoolean(unconstify(DefElem *, option));
+}
+
+static void
+check_together(List *options, const char *name, const char *other)
+{
+	if (find_option(options, name) != NULL && find_option(options, other) == NULL)
+		ereport(ERROR, errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+				errmsg("option \"%s\" needs option \"%s\"", name, other));
+}
+
+static void
+check_cluster(List *options)
+{
+	const DefElem *db = find_option(options, "db");
+
+	if (!is_on(options, "cluster"))
+	{
+		if (find_option(options, "nodes") != NULL)
+			ereport(ERROR, errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+					errmsg("option \"nodes\" is for a cluster"), errhint("Add the option cluster 'true'."));
+		return;
+	}
+	if (find_option(options, "sentinels") != NULL)
+		ereport(ERROR, errcode(ERRCODE_FDW_INVALID_OPTION_NAME), errmsg("a cluster has no sentinels"),
+				errhint("Drop either cluster or sentinels."));
+	if (db != NULL && atoi(defGetString(unconstify(DefElem *, db))) != 0)
+		ereport(ERROR, errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				errmsg("a cluster has only the database 0"));
+}
+
+/* The options of a Redis server; ALTER SERVER comes with all of them too. */
+static void
+check_redis_server(List *options)
+{
+	check_cluster(options);
+	check_together(options, "sentinels", "sentinel_master");
+	check_together(options, "sentinel_master", "sentinels");
+	check_together(options, "tls_cert_file", "tls_key_file");
+	check_together(options, "tls_key_file", "tls_cert_file");
+	if (is_on(options, "tls") && find_option(options, "tls_ca_file") == NULL)
+		ereport(ERROR, errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+				errmsg("option \"tls\" needs option \"tls_ca_file\""),
+				errdetail("The server's certificate is believed if an authority in this file signed it."));
+}
+
+/* ---- entry points ---- */
+
 Datum
 topk_kafka_validator(PG_FUNCTION_ARGS)
 {
@@ -163,6 +258,8 @@ Datum
 topk_redis_validator(PG_FUNCTION_ARGS)
 {
 	check_options(redis_options, PG_GETARG_DATUM(0), PG_GETARG_OID(1));
+	if (PG_GETARG_OID(1) == ForeignServerRelationId)
+		check_redis_server(untransformRelOptions(PG_GETARG_DATUM(0)));
 	PG_RETURN_VOID();
 }
 

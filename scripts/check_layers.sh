@@ -5,8 +5,8 @@
 #   src/sketch            nobody's header but its own and libc's
 #   src                   src/sketch, PostgreSQL; nothing of bridge
 #   bridge, pure parts    src/sketch; no PostgreSQL, librdkafka or hiredis
-#   bridge, edges         librdkafka only in consumer.c, hiredis only in redis_client.c, SPI only in the stores;
-#                         no edge includes another
+#   bridge, edges         librdkafka only in consumer.c, hiredis only in redis_*.c, behind
+#                         redis_client.h; SPI only in the stores; no edge includes another
 set -uo pipefail
 shopt -s extglob nullglob
 
@@ -27,19 +27,22 @@ forbid()
 }
 
 postgresql='postgres\.h|fmgr\.h|c\.h|access/|catalog/|commands/|executor/|lib/|nodes/|storage/|utils/|miscadmin\.h'
-pure=(bridge/{event_time,watermark,path,extract,counted_memory,shape,family,pane}.c bridge/decode_json.cc
-    bridge/{event_time,watermark,decode,extract,counted_memory,pane,pane_set}.h)
+pure=(bridge/{event_time,watermark,path,extract,counted_memory,shape,family,pane,redis_address,redis_slot}.c bridge/decode_json.cc
+    bridge/{event_time,watermark,decode,extract,counted_memory,pane,pane_set,redis_address,redis_slot}.h)
 not_consumer=(bridge/!(consumer).c bridge/*.cc bridge/*.h)
-not_redis=(bridge/!(redis_client).c bridge/*.cc bridge/*.h)
+behind_redis='redis_(command|script|link|tls|cluster|sentinel|write)\.h'
+redis=(bridge/redis_{client,link,tls,cluster,sentinel,write}.c bridge/redis_*.h)
+not_redis=(bridge/!(redis_*).c bridge/redis_{address,slot}.c bridge/*.cc bridge/!(redis_*).h)
 
 forbid 'the sketch library must stand alone' "$postgresql|\.\./|librdkafka|hiredis" src/sketch/*.[ch]
 forbid 'the type must not know the bridge' '\.\./bridge|bridge/|librdkafka|hiredis|simdjson' src/*.[ch] src/sketch/*.[ch]
 forbid 'a pure part of the bridge includes PostgreSQL, Kafka or Redis' \
     "$postgresql|librdkafka|hiredis|host\.h|store\.h|consumer\.h|redis_client\.h" "${pure[@]}"
 forbid 'only bridge/consumer.c may know librdkafka' 'librdkafka' "${not_consumer[@]}"
-forbid 'only bridge/redis_client.c may know hiredis' 'hiredis' "${not_redis[@]}"
+forbid 'only the edge to Redis may know hiredis and what is behind redis_client.h' "hiredis|$behind_redis" "${not_redis[@]}"
+forbid 'redis_client.h shows what is behind it' "hiredis|$behind_redis" bridge/redis_client.h
 forbid 'the edge to Kafka includes another part' "$postgresql|host\.h|store\.h|redis_client\.h" bridge/consumer.[ch]
-forbid 'the edge to Redis includes another part' "$postgresql|host\.h|store\.h|consumer\.h" bridge/redis_client.[ch]
+forbid 'the edge to Redis includes another part' "$postgresql|host\.h|store\.h|consumer\.h" "${redis[@]}"
 forbid 'an edge to PostgreSQL includes another edge' 'consumer\.h|redis_client\.h|librdkafka|hiredis' \
     bridge/{store,config,publish_store,spi_util}.[ch]
 

@@ -121,16 +121,17 @@ CREATE FUNCTION topk.alter_sink(
     item_key        text DEFAULT NULL,
     global_key      text DEFAULT NULL,
     global_meta_key text DEFAULT NULL,
+    sweep_interval  interval DEFAULT NULL,
     reset           text[] DEFAULT '{}'
 ) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     given jsonb := jsonb_build_object('k', k, 'window_key', window_key, 'meta_key', meta_key, 'item_key', item_key,
-        'global_key', global_key, 'global_meta_key', global_meta_key);
+        'global_key', global_key, 'global_meta_key', global_meta_key, 'sweep_interval', sweep_interval);
     old   topk.sink;
     new   topk.sink;
 BEGIN
-    PERFORM topk.check_reset(reset, '{k,item_key,global_key,global_meta_key}', given);
+    PERFORM topk.check_reset(reset, '{k,item_key,global_key,global_meta_key,sweep_interval}', given);
     SELECT * INTO old FROM topk.sink i WHERE i.name = name FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no sink %', coalesce(quote_literal(name), 'NULL')
@@ -141,8 +142,8 @@ BEGIN
     IF new IS NOT DISTINCT FROM old THEN
         RETURN;
     END IF;
-    UPDATE topk.sink i SET (k, window_key, meta_key, item_key, global_key, global_meta_key)
-        = (new.k, new.window_key, new.meta_key, new.item_key, new.global_key, new.global_meta_key)
+    UPDATE topk.sink i SET (k, window_key, meta_key, item_key, global_key, global_meta_key, sweep_interval)
+        = (new.k, new.window_key, new.meta_key, new.item_key, new.global_key, new.global_meta_key, new.sweep_interval)
     WHERE i.sink_id = old.sink_id;
     PERFORM topk.wake();
 END

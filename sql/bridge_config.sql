@@ -341,8 +341,54 @@ BEGIN
     PERFORM topk.check_template('item_key', i.item_key, '{item,dimension,source}', '{item,dimension}');
     PERFORM topk.check_template('global_key', i.global_key, '{item_type,tenant,source}', '{item_type}');
     PERFORM topk.check_template('global_meta_key', i.global_meta_key, in_global, in_global);
+    IF i.sweep_interval IS NOT NULL THEN
+        PERFORM topk.check_interval('sweep_interval', i.sweep_interval, '1 second', '1 day');
+    END IF;
+    IF topk.is_cluster(i.server) THEN
+        PERFORM topk.check_hash_tag('window_key', i.window_key, 'meta_key', i.meta_key);
+        PERFORM topk.check_hash_tag('global_key', i.global_key, 'global_meta_key', i.global_meta_key);
+    END IF;
     PERFORM topk.check_sink_overlap(i.server, ARRAY[i.window_key, i.meta_key, i.item_key, i.global_key, i.global_meta_key], i.sink_id);
 END
+$$;
+
+CREATE FUNCTION topk.is_cluster(server text) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (SELECT FROM pg_catalog.pg_foreign_server s, pg_catalog.pg_options_to_table(s.srvoptions) o
+        WHERE s.srvname = is_cluster.server AND o.option_name = 'cluster' AND o.option_value::boolean)
+$$;
+
+-- What a Redis Cluster takes a key's slot from: the text between the first '{' and the next '}', unless it is empty.
+CREATE FUNCTION topk.hash_tag(template text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+    $$ SELECT nullif(substring(template FROM '^[^{]*\{([^}]*)\}'), '') $$;
+
+-- A script may touch keys of one slot only.  What may be empty in a tag would leave it without one.
+CREATE FUNCTION topk.check_hash_tag(zset text, zset_template text, hash text, hash_template text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    tag text := topk.hash_tag(zset_template);
+BEGIN
+    IF zset_template IS NULL THEN
+        RETURN;
+    END IF;
+    IF tag IS NULL OR regexp_replace(tag, '%(tenant|value)%', '', 'g') = '' THEN
+        RAISE EXCEPTION 'on a cluster, % needs a hash tag: %', zset, quote_literal(zset_template)
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'A zset and its hash are written together, so they must be in one slot.',
+                  HINT = 'Put braces around some of it, the same in both templates, with more in them than %tenant% and %value%, which may be empty: for example {%window%:%dimension%:%minutes%}.';
+    END IF;
+    -- without a template of its own the hash has the name of the zset with an ending
+    IF hash_template IS NOT NULL AND topk.hash_tag(hash_template) IS DISTINCT FROM tag THEN
+        RAISE EXCEPTION 'on a cluster, % and % must have the same hash tag', zset, hash USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('%s has {%s}, %s has %s.', zset, tag, hash, coalesce('{' || topk.hash_tag(hash_template) || '}', 'none')),
+            HINT = format('Put {%s} into both.', tag);
+    END IF;
+END
+$$;
+
+-- The default templates as a cluster needs them; others as they are.
+CREATE FUNCTION topk.with_hash_tag(template text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN template IN ('topk:%window%:%dimension%:%minutes%', 'meta:%window%:%dimension%:%minutes%',
+                                  'topk:global:%item_type%', 'meta:global:%item_type%')
+           THEN regexp_replace(template, '(%.*%)', '{\1}') ELSE template END
 $$;
 
 CREATE FUNCTION topk.create_sink(
@@ -354,7 +400,8 @@ CREATE FUNCTION topk.create_sink(
     meta_key   text DEFAULT 'meta:%window%:%dimension%:%minutes%',
     item_key   text DEFAULT 'item:%item%:%dimension%',
     global_key text DEFAULT 'topk:global:%item_type%',
-    global_meta_key text DEFAULT 'meta:global:%item_type%'
+    global_meta_key text DEFAULT 'meta:global:%item_type%',
+    sweep_interval interval DEFAULT '1 minute'
 ) RETURNS integer LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -365,6 +412,12 @@ BEGIN
     name := coalesce(name, source);
     PERFORM topk.check_name('sink', name);
     PERFORM topk.check_server(server, 'topk_redis');
+    IF topk.is_cluster(server) THEN
+        window_key := topk.with_hash_tag(window_key);
+        meta_key := topk.with_hash_tag(meta_key);
+        global_key := topk.with_hash_tag(global_key);
+        global_meta_key := topk.with_hash_tag(global_meta_key);
+    END IF;
     i.source_id := src;
     i.server := server;
     i.k := k;
@@ -373,10 +426,11 @@ BEGIN
     i.item_key := item_key;
     i.global_key := global_key;
     i.global_meta_key := global_meta_key;
+    i.sweep_interval := sweep_interval;
     PERFORM topk.check_sink_row(i);
     BEGIN
-        INSERT INTO topk.sink (source_id, name, server, k, window_key, meta_key, item_key, global_key, global_meta_key)
-        VALUES (src, name, server, k, window_key, meta_key, item_key, global_key, global_meta_key) RETURNING sink_id INTO id;
+        INSERT INTO topk.sink (source_id, name, server, k, window_key, meta_key, item_key, global_key, global_meta_key, sweep_interval)
+        VALUES (src, name, server, k, window_key, meta_key, item_key, global_key, global_meta_key, sweep_interval) RETURNING sink_id INTO id;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION 'sink "%" already exists', name USING ERRCODE = 'duplicate_object';
     END;
@@ -462,6 +516,19 @@ BEGIN
     END IF;
 END
 $$;
+
+-- The incarnation is what fences are compared by first, so the publisher overwrites whatever is held.
+CREATE FUNCTION topk.resync_sink(name text) RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+BEGIN
+    UPDATE topk.sink s SET incarnation = greatest(s.incarnation + 1, extract(epoch FROM now())::bigint) WHERE s.name = name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no sink %', coalesce(quote_literal(name), 'NULL')
+            USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM topk.sink lists the sinks.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION topk.resync_sink IS 'publishes everything of a sink anew, over whatever its Redis holds';
 
 CREATE FUNCTION topk.pause(source text) RETURNS void LANGUAGE sql AS $$
     UPDATE topk.source SET enabled = false WHERE source_id = topk.source_id(pause.source) AND enabled

@@ -114,6 +114,7 @@ CREATE TABLE topk.sink (
     item_key    text,                          -- hash; NULL: none
     global_key  text,                          -- zset; NULL: none
     global_meta_key text,
+    sweep_interval interval,                   -- to look once at every key; NULL: never
     -- newer sinks and copies of the database win over what an older one left in Redis
     incarnation bigint NOT NULL DEFAULT extract(epoch FROM now())::bigint,
     created_at  timestamptz NOT NULL DEFAULT now()
@@ -261,6 +262,12 @@ CREATE TABLE topk.publisher (
     state           text NOT NULL,             -- starting, running, retrying
     last_publish_at timestamptz,
     keys_published  bigint NOT NULL DEFAULT 0,
+    mode            text,                      -- single, cluster, sentinel
+    address         text,                      -- of the masters that are written to
+    windows_waiting integer NOT NULL DEFAULT 0, -- with changes that Redis has not got
+    waiting_since   timestamptz,               -- of the oldest such change; NULL: none waits
+    last_resync_at  timestamptz,               -- when everything had been published anew
+    keys_mended     bigint NOT NULL DEFAULT 0, -- that Redis had lost one by one, by eviction or DEL
     last_error      text,
     last_error_at   timestamptz
 ) WITH (fillfactor = 50);

@@ -112,7 +112,9 @@ COMMENT ON VIEW topk.stat_source IS 'each source: state, lag in messages, counts
 CREATE VIEW topk.stat_sink WITH (security_invoker = true) AS
 SELECT k.name AS sink, s.name AS source,
        CASE WHEN NOT k.enabled THEN 'paused' WHEN NOT topk.at_home() THEN 'not adopted' WHEN topk.process_runs(p.pid) THEN p.state ELSE 'not running' END AS state,
-       p.pid, p.last_publish_at, p.keys_published, p.last_error, p.last_error_at
+       p.pid, p.mode, p.address, p.last_publish_at, p.keys_published, coalesce(p.windows_waiting, 0) AS windows_waiting,
+       coalesce(clock_timestamp() - p.waiting_since, '0') AS delay, p.last_resync_at, coalesce(p.keys_mended, 0) AS keys_mended,
+       p.last_error, p.last_error_at
 FROM topk.sink k JOIN topk.source s USING (source_id)
 LEFT JOIN topk.publisher p USING (sink_id);
-COMMENT ON VIEW topk.stat_sink IS 'each sink: state, what was published and the last error';
+COMMENT ON VIEW topk.stat_sink IS 'each sink: state, what was published, how far behind Redis is, and the last error';

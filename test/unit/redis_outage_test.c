@@ -26,7 +26,7 @@ test_opening(void)
 	config.port = tcp_port;
 	is(try_open(config), "", "TCP works");
 	config.port = find_free_port();
-	tap_ok(strstr(try_open(config), "could not connect: Connection refused") != NULL,
+	tap_ok(strstr(try_open(config), "Connection refused") != NULL,
 		   "a closed port is told");
 	config = config_of();
 	config.db = 3;
@@ -93,7 +93,9 @@ test_hanging_server(void)
 	ok = redis_client_write(hasty, &fence, NOW, &write, 1);
 	tap_ok(!ok && write.outcome == REDIS_NOT_SENT, "a server that hangs is given up");
 	tap_ok(seconds() - start < 1.5, "soon after its timeout");
-	is(redis_client_error(hasty), "lost the connection: no answer within 300 ms", "which the message tells");
+	tap_ok(strstr(redis_client_error(hasty), "lost the connection") != NULL &&
+			   strstr(redis_client_error(hasty), ": no answer within 300 ms") != NULL,
+		   "which the message tells");
 	redis_client_close(hasty);
 	start = seconds();
 	tap_ok(strstr(try_open(config), "no answer within 300 ms") != NULL && seconds() - start < 1.5,
