@@ -26,8 +26,7 @@ test_opening(void)
 	config.port = tcp_port;
 	is(try_open(config), "", "TCP works");
 	config.port = find_free_port();
-	tap_ok(strstr(try_open(config), "Connection refused") != NULL,
-		   "a closed port is told");
+	tap_ok(strstr(try_open(config), "Connection refused") != NULL, "a closed port is told");
 	config = config_of();
 	config.db = 3;
 	is(try_open(config), "", "a database may be chosen");
