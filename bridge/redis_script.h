@@ -57,14 +57,33 @@ static const char redis_script[] =
 	"  end\n"
 	"end\n"
 
-	/* A Redis without memory refuses its first command that needs some: before anything is gone. */
+	/*
+	 * A Redis without memory refuses its first command that needs some: before anything is gone.  While a
+	 * slot of a cluster moves, a key that is missing here is looked for there, also if this script has just
+	 * removed it: so both keys are emptied but for one field and one member.
+	 */
 	"redis.call('HSET', KEYS[1], 'fence', fence)\n"
-	"redis.call('DEL', unpack(KEYS))\n"
-	"redis.call('HSET', KEYS[1], 'fence', fence)\n"
+	"local old = redis.call('HKEYS', KEYS[1])\n"
+	"for i = #old, 1, -1 do\n"
+	"  if old[i] == 'fence' then table.remove(old, i) end\n"
+	"end\n"
+	"for from = 1, #old, 2000 do\n"
+	"  redis.call('HDEL', KEYS[1], unpack(old, from, math.min(from + 1999, #old)))\n"
+	"end\n"
 	"local n = tonumber(ARGV[6])\n"
 	"call('HSET', KEYS[1], 7, 6 + n)\n"
-	"if KEYS[2] then call('ZADD', KEYS[2], 7 + n, #ARGV) end\n"
-	"for i = 1, #KEYS do expire(KEYS[i]) end\n"
+	"expire(KEYS[1])\n"
+	"if not KEYS[2] then return 1 end\n"
+
+	"local first = 7 + n\n"
+	"local kind = redis.call('TYPE', KEYS[2]).ok\n"
+	"if kind ~= 'none' and (kind ~= 'zset' or first > #ARGV) then redis.call('DEL', KEYS[2]) end\n"
+	"if first > #ARGV then return 1 end\n"
+	"redis.call('ZADD', KEYS[2], '-inf', ARGV[first + 1])\n"
+	"redis.call('ZREMRANGEBYSCORE', KEYS[2], '(-inf', '+inf')\n"
+	"call('ZADD', KEYS[2], first, #ARGV)\n"
+	"redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', '-inf')\n" /* left by nobody, but for certain */
+	"expire(KEYS[2])\n"
 	"return 1\n";
 
 #endif

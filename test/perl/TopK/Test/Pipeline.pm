@@ -104,8 +104,7 @@ sub _sink_sql
 {
     my ($self, $arguments) = @_;
     return '' unless $self->{redis};
-    my $port = _literal($self->{redis}->port);
-    return "CREATE SERVER r FOREIGN DATA WRAPPER topk_redis OPTIONS (host '127.0.0.1', port $port);\n"
+    return 'CREATE SERVER r FOREIGN DATA WRAPPER topk_redis OPTIONS (' . $self->{redis}->server_options . ");\n"
       . _call('topk.create_sink', { source => $self->{name}, server => 'r', %{$arguments} });
 }
 

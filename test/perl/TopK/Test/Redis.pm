@@ -22,7 +22,7 @@ use IO::Socket::INET;
 use TopK::Test::Server qw(free_port spawn stop_process process_runs wait_for_port forget_process);
 use TopK::Test::Tools  qw(capture);
 
-# Options: port, and args (an array of further arguments for redis-server).
+# Options: port, args (an array of further arguments for redis-server), config (a file) and sentinel.
 sub start
 {
     my ($class, $dir, %options) = @_;
@@ -32,10 +32,14 @@ sub start
         log  => "$dir/redis.log",
         port => $options{port} // free_port(),
         args => $options{args} // [],
+        options => \%options,
     }, $class;
     $self->restart;
     return $self;
 }
+
+# The options of a foreign server for it, in SQL.
+sub server_options { my ($self) = @_; return "host '127.0.0.1', port '$self->{port}'"; }
 
 sub port { my ($self) = @_; return $self->{port}; }
 sub host { return '127.0.0.1'; }
@@ -47,13 +51,16 @@ sub restart
     $self->stop;
     $self->{pid} = spawn(
         $self->{log}, 'redis-server',
+        ($self->{options}{config} // ()),
         '--port' => $self->{port},
         '--bind' => '127.0.0.1',
         '--dir'  => $self->{dir},
-        '--save' => '',
-        '--appendonly' => 'no',
-        '--daemonize'  => 'no',
-        '--enable-debug-command' => 'yes',
+        $self->{options}{sentinel} ? '--sentinel' : (
+            '--save' => '',
+            '--appendonly' => 'no',
+            '--daemonize'  => 'no',
+            '--enable-debug-command' => 'yes',
+        ),
         @{ $self->{args} });
     wait_for_port($self->{pid}, $self->{port}, 20, $self->{log});
     return;
