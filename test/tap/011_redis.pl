@@ -12,7 +12,7 @@ use TopK::Test::Pipeline;
 use TopK::Test::Redis;
 use TopK::Test::RedisCluster;
 use TopK::Test::RedisSentinel;
-use TopK::Test::Tools qw(run_command);
+use TopK::Test::Server qw(free_port);
 
 my $dir      = PostgreSQL::Test::Utils::tempdir_short();
 my $cluster  = TopK::Test::RedisCluster->start("$dir/cluster");
@@ -95,7 +95,7 @@ sub feed
     return;
 }
 
-sub stat
+sub shown
 {
     my ($kind, $column) = @_;
     return $pipeline->value("SELECT $column FROM topk.stat_sink WHERE sink = '$kind'");
@@ -105,10 +105,10 @@ compare($_, 'at first') for sort keys %redis;
 for my $kind (sort keys %redis)
 {
     $pipeline->wait_for("SELECT last_resync_at IS NOT NULL AND state = 'running' FROM topk.stat_sink WHERE sink = '$kind'", 't');
-    is(stat($kind, 'mode'), $kind, "the mode is shown: $kind");
+    is(shown($kind, 'mode'), $kind, "the mode is shown: $kind");
 }
-like(stat('cluster', 'address'), qr/\A127\.0\.0\.1:\d+ 127\.0\.0\.1:\d+ 127\.0\.0\.1:\d+\z/, 'the addresses of all masters');
-is(stat('sentinel', 'address'), '127.0.0.1:' . $sentinel->master->port, 'the address of the master');
+like(shown('cluster', 'address'), qr/\A127\.0\.0\.1:\d+ 127\.0\.0\.1:\d+ 127\.0\.0\.1:\d+\z/, 'the addresses of all masters');
+is(shown('sentinel', 'address'), '127.0.0.1:' . $sentinel->master->port, 'the address of the master');
 feed();
 compare($_, 'one more minute') for sort keys %redis;
 
@@ -121,13 +121,13 @@ for my $kind (sort keys %redis)
     my @others = map { my $key = $_; $key =~ s/^topk:/meta:/; $key } @lists;
     my ($item) = sort @{ $redis->command('KEYS', 'item:*') };
     my ($global) = @{ $redis->command('KEYS', 'topk:global:*') };
-    my $mended = stat($kind, 'keys_mended');
+    my $mended = shown($kind, 'keys_mended');
     $redis->command('DEL',  $lists[0]);
     $redis->command('DEL',  $others[1]);
     $redis->command('ZREM', $lists[2], $redis->command('ZRANGE', $lists[2], 0, 0)->[0]);
     $redis->command('HDEL', $others[3], 'total');
     $redis->command('DEL',  $_) for $item, $global;
-    $pipeline->wait_for("SELECT keys_mended FROM topk.stat_sink WHERE sink = '$kind'", $mended + 6, 30);
+    $pipeline->wait_for("SELECT keys_mended >= $mended + 5 FROM topk.stat_sink WHERE sink = '$kind'", 't', 30); # an item may be written anyway
     compare($kind, 'after keys were deleted');
 }
 
@@ -135,13 +135,13 @@ for my $kind (sort keys %redis)
 
 $pipeline->value("ALTER USER MAPPING FOR PUBLIC SERVER single OPTIONS (SET password 'wr0ng')");
 $pipeline->wait_for("SELECT state FROM topk.stat_sink WHERE sink = 'single'", 'retrying', 30);
-like(stat('single', 'last_error'), qr/WRONGPASS/, 'a wrong password is told');
-unlike(stat('single', 'last_error'), qr/wr0ng|s3cret/, '... without showing it');
+like(shown('single', 'last_error'), qr/WRONGPASS/, 'a wrong password is told');
+unlike(shown('single', 'last_error'), qr/wr0ng|s3cret/, '... without showing it');
 feed();
-cmp_ok(stat('single', 'extract(epoch FROM delay)'), '>', 0, '... and the delay is shown');
+cmp_ok(shown('single', 'extract(epoch FROM delay)'), '>', 0, '... and the delay is shown');
 $pipeline->value("ALTER USER MAPPING FOR PUBLIC SERVER single OPTIONS (SET password 's3cret')");
 compare('single', 'with the right password');
-is(stat('single', 'delay'), '00:00:00', 'no delay is left');
+is(shown('single', 'delay'), '00:00:00', 'no delay is left');
 
 my ($meta) = grep { !/global/ } sort @{ $single->command('KEYS', 'meta:*1-minute*') };
 $single->command('HSET', $meta, 'fence', '4102444800/1/1');
@@ -149,7 +149,7 @@ $pipeline->wait_for("SELECT last_error FROM topk.stat_sink WHERE sink = 'single'
     "Redis: a newer publisher has written key \"$meta\": 4102444800/1/1", 30);
 pass('a newer fence is respected, and told');
 $single->command('HSET', $meta, 'fence', $pipeline->value("SELECT incarnation + 1 FROM topk.sink WHERE name = 'single'") . '/0/0');
-my $before = stat('single', 'last_resync_at');
+my $before = shown('single', 'last_resync_at');
 $pipeline->value("SELECT topk.resync_sink('single')");
 $pipeline->wait_for("SELECT last_resync_at > '$before' FROM topk.stat_sink WHERE sink = 'single'", 't', 30);
 compare('single', 'after topk.resync_sink');
@@ -180,7 +180,7 @@ feed();
 compare('cluster', 'when the slot has moved');
 
 ($slot) = slot_in_use();
-my $addresses = stat('cluster', 'address');
+my $addresses = shown('cluster', 'address');
 $cluster->kill_master($slot);
 feed();
 compare('cluster', 'after a failover');
@@ -193,11 +193,11 @@ my $port = $sentinel->master->port;
 $sentinel->kill_master;
 feed();
 compare('sentinel', 'after a failover');
-isnt(stat('sentinel', 'address'), "127.0.0.1:$port", 'the address is that of the new master');
+isnt(shown('sentinel', 'address'), "127.0.0.1:$port", 'the address is that of the new master');
 
 # ---- TLS: where hiredis has it, else a clear error ----
 
-sub openssl { run_command('openssl', @_); return; }
+sub openssl { system_log("openssl", @_) == 0 or die "openssl failed"; return; }
 
 mkdir "$dir/tls";
 openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', 2, '-subj', '/CN=test authority', '-keyout', "$dir/tls/ca.key",
@@ -205,7 +205,7 @@ openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', 2, '-subj', '/
 openssl('req', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=redis', '-keyout', "$dir/tls/redis.key", '-out', "$dir/tls/redis.csr", '-batch');
 openssl('x509', '-req', '-in', "$dir/tls/redis.csr", '-CA', "$dir/tls/ca.pem", '-CAkey', "$dir/tls/ca.key", '-set_serial', 1,
     '-days', 2, '-out', "$dir/tls/redis.pem");
-my $tls_port = TopK::Test::Server::free_port();
+my $tls_port = free_port();
 $redis{safe} = TopK::Test::Redis->start("$dir/safe", args => [
     '--tls-port' => $tls_port, '--tls-cert-file' => "$dir/tls/redis.pem", '--tls-key-file' => "$dir/tls/redis.key",
     '--tls-ca-cert-file' => "$dir/tls/ca.pem" ]);
@@ -215,16 +215,16 @@ CREATE SERVER safe FOREIGN DATA WRAPPER topk_redis OPTIONS (host '127.0.0.1', po
 SELECT topk.create_sink('clicks', server => 'safe', name => 'safe');
 SQL
 $pipeline->wait_for("SELECT state IN ('running', 'retrying') FROM topk.stat_sink WHERE sink = 'safe'", 't', 30);
-if (stat('safe', 'state') eq 'running')
+if (shown('safe', 'state') eq 'running')
 {
     compare('safe', 'with TLS');
     $pipeline->value("ALTER SERVER safe OPTIONS (SET tls_ca_file '$dir/tls/redis.pem')");
     $pipeline->wait_for("SELECT state FROM topk.stat_sink WHERE sink = 'safe'", 'retrying', 30);
-    like(stat('safe', 'last_error'), qr/TLS/, 'a certificate of another authority is refused');
+    like(shown('safe', 'last_error'), qr/TLS/, 'a certificate of another authority is refused');
 }
 else
 {
-    like(stat('safe', 'last_error'), qr/TLS is not supported by this build/, 'TLS is refused clearly');
+    like(shown('safe', 'last_error'), qr/TLS is not supported by this build/, 'TLS is refused clearly');
 }
 
 $pipeline->node->stop;

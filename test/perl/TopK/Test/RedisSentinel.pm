@@ -87,7 +87,9 @@ sub master
 sub command
 {
     my ($self, @words) = @_;
-    return $self->master->command(@words);
+    my $answer = eval { $self->master->command(@words) };
+    croak $@ if $@ && $@ !~ /closed the connection/;
+    return $@ ? $self->master->command(@words) : $answer;    # sentinels close the connections of whom they promote
 }
 
 # SIGKILL to the master, which stays away; returns when the sentinels agree on another.
