@@ -61,7 +61,7 @@ topk_bridge.so: $(BRIDGE_OBJS)
 
 topk_worker.so: $(WORKER_OBJS) $(SKETCH_OBJS)
 	@echo "  LD   $@"
-	$(Q)$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ $(WORKER_LIBS)
+	$(Q)$(CC) $(CFLAGS) $^ $(WORKER_LIBS) $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@
 
 # No generated dependencies: a header that changes rebuilds what may include it.
 $(OBJS): $(wildcard src/*.h src/sketch/*.h)
