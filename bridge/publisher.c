@@ -163,7 +163,7 @@ connect_redis(Publisher *publisher)
 	return true;
 }
 
-/* From time to time: does somebody else serve what we write?  A master that had no slots gets a marker. */
+/* From time to time: does somebody else serve what we write? */
 static bool
 refresh(Publisher *publisher)
 {
@@ -227,6 +227,26 @@ begin_anew(Publisher *publisher)
 					   publisher->name));
 	publisher->redis_lost = false;
 	return true;
+}
+
+/* Step. */
+static void
+draw_sequence(void *arg)
+{
+	Publisher *publisher = arg;
+
+	publisher->fence.sequence = publish_store_draw_sequence();
+}
+
+/* A master that has come to a cluster we know gets a marker; the others' are of this process or an earlier
+ * one. */
+static bool
+mark_new_masters(Publisher *publisher)
+{
+	if (!publish_marker_place(&publisher->marker, publisher->client))
+		return true;
+	return host_try(draw_sequence, publisher, &publisher->error) &&
+		   write_marker(publisher, publisher->marker.keys);
 }
 
 /* ---- one cycle ---- */
@@ -442,10 +462,7 @@ run_cycle(Publisher *publisher)
 	publisher->redis_lost |= !trusted;
 	if (publisher->redis_lost && !begin_anew(publisher))
 		return false;
-	if (publish_marker_place(&publisher->marker, publisher->client) &&
-		!write_marker(publisher, publisher->marker.keys))
-		return false;
-	if (!publish(publisher))
+	if (!mark_new_masters(publisher) || !publish(publisher))
 		return false;
 	return publisher->gone || publisher->reconnect || sweep(publisher);
 }
