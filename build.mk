@@ -20,7 +20,7 @@ WORKER_OBJS := $(patsubst %.c,%.o,$(filter-out $(PRELOADED_ONLY),$(sort $(wildca
 include hiredis.mk
 WORKER_LIBS = -lrdkafka $(HIREDIS_LIBS) -lsimdjson -lstdc++ -lm
 
-SQL_PARTS = sql/type.sql sql/bridge_tables.sql sql/bridge_config.sql sql/bridge_store.sql sql/bridge_views.sql \
+SQL_PARTS = sql/type.sql sql/bridge_tables.sql sql/bridge_config.sql sql/bridge_rules.sql sql/bridge_store.sql sql/bridge_views.sql \
 	sql/bridge_redis.sql sql/bridge_query.sql sql/bridge_alter.sql
 DATA_built = topk--$(EXTVERSION).sql
 

@@ -9,6 +9,8 @@
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "config.h"
@@ -87,12 +89,12 @@ load_properties(SourceConfig *config, const char *server, Oid owner, MemoryConte
 	add_property(config, "sasl.password", host_option(options, "password", NULL), true, context);
 }
 
-/* One dimension a row, rules in order: rule_id, event_type, item_type, item_path, weight_path, weight, ... */
 static void
-load_dimensions(PathSet *set, TkRule *rule, const char *missing)
+load_dimensions(PathSet *set, TkRule *rule)
 {
-	static SpiStatement statement = {"SELECT d.key, d.value FROM topk.rule r, jsonb_each_text(r.dimensions) "
-									 "d WHERE r.rule_id = $1 ORDER BY d.key",
+	static SpiStatement statement = {"SELECT d.name, d.path, d.missing FROM topk.rule r, "
+									 "topk.rule_dimensions(r.dimensions, r.missing_value) d "
+									 "WHERE r.rule_id = $1 ORDER BY d.name",
 									 1,
 									 {INT4OID},
 									 NULL};
@@ -107,17 +109,63 @@ load_dimensions(PathSet *set, TkRule *rule, const char *missing)
 	{
 		dimensions[i].name = spi_text(i, 1, set->context);
 		dimensions[i].path = add_path(set, spi_text(i, 2, set->context));
-		dimensions[i].missing = missing;
+		dimensions[i].missing = spi_text(i, 3, set->context);
 	}
 	rule->n_dimensions = (int) n;
 	rule->dimensions = dimensions;
+}
+
+/* The texts of a text[], in `context`. */
+static const TkText *
+load_texts(Datum array, int *n, MemoryContext context)
+{
+	Datum *datums;
+	TkText *texts;
+
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &datums, NULL, n);
+	texts = MemoryContextAllocZero(context, sizeof(TkText) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+	{
+		char *copy = MemoryContextStrdup(context, TextDatumGetCString(datums[i]));
+
+		texts[i] = (TkText){copy, strlen(copy)};
+	}
+	return texts;
+}
+
+static void
+load_filter(PathSet *set, TkRule *rule)
+{
+	static SpiStatement statement = {
+		"SELECT c.path, c.test, c.texts, c.number FROM topk.rule r, topk.filter_conditions(r.filter) c "
+		"WHERE r.rule_id = $1",
+		1,
+		{INT4OID},
+		NULL};
+	Datum values[] = {Int32GetDatum((int32) rule->rule_id)};
+	int n = (int) spi_run(&statement, values, NULL);
+	TkCondition *conditions = MemoryContextAllocZero(set->context, sizeof(TkCondition) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+	{
+		TkCondition *condition = &conditions[i];
+
+		condition->path = add_path(set, spi_text(i, 1, set->context));
+		condition->test = tk_test_named(spi_text(i, 2, CurrentMemoryContext));
+		if (condition->test == TK_N_TESTS)
+			elog(ERROR, "unknown test in the filter of rule \"%s\"", rule->name);
+		condition->texts = load_texts(spi_datum(i, 3), &condition->n_texts, set->context);
+		condition->number = DatumGetFloat8(spi_datum(i, 4));
+	}
+	rule->n_conditions = n;
+	rule->conditions = conditions;
 }
 
 static void
 load_rules(SourceConfig *config, PathSet *set)
 {
 	static SpiStatement statement = {
-		"SELECT rule_id, event_type, item_type, item_path, weight_path, weight, missing_value FROM topk.rule "
+		"SELECT rule_id, event_type, item_type, item_path, weight_path, weight, name FROM topk.rule "
 		"WHERE source_id = $1 ORDER BY rule_id",
 		1,
 		{INT4OID},
@@ -125,7 +173,6 @@ load_rules(SourceConfig *config, PathSet *set)
 	Datum values[] = {Int32GetDatum(config->source_id)};
 	int n = (int) spi_run(&statement, values, NULL);
 	TkRule *rules = MemoryContextAllocZero(set->context, sizeof(TkRule) * Max(n, 1));
-	char **missing = palloc(sizeof(char *) * Max(n, 1));
 
 	for (int i = 0; i < n; i++)
 	{
@@ -135,10 +182,13 @@ load_rules(SourceConfig *config, PathSet *set)
 		rules[i].item_path = add_path(set, spi_text(i, 4, set->context));
 		rules[i].weight_path = add_path(set, spi_text(i, 5, set->context));
 		rules[i].weight = spi_int64(i, 6);
-		missing[i] = spi_text(i, 7, set->context);
+		rules[i].name = spi_text(i, 7, set->context);
 	}
 	for (int i = 0; i < n; i++)
-		load_dimensions(set, &rules[i], missing[i]);
+	{
+		load_dimensions(set, &rules[i]);
+		load_filter(set, &rules[i]);
+	}
 	config->extract.rules = rules;
 	config->extract.n_rules = n;
 }

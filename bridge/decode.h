@@ -44,7 +44,14 @@ typedef enum TkValueKind
 	TK_VALUE_ARRAY
 } TkValueKind;
 
-/* `text` is valid until the decoder's next message. */
+typedef struct TkText
+{
+	const char *data;
+	size_t len;
+} TkText;
+
+/* `text` is NULL for what has none: missing, null, an object, an array.  It is valid until the decoder's next
+ * message; a number's in an array, until the next element. */
 typedef struct TkValue
 {
 	TkValueKind kind;
@@ -55,6 +62,12 @@ typedef struct TkValue
 	bool is_integer;
 } TkValue;
 
+static inline bool
+tk_value_is_absent(const TkValue *value)
+{
+	return value->kind == TK_VALUE_MISSING || value->kind == TK_VALUE_NULL;
+}
+
 typedef enum TkDecodeStatus
 {
 	TK_DECODE_OK,
@@ -62,12 +75,28 @@ typedef enum TkDecodeStatus
 	TK_DECODE_NO_MEMORY /* nothing is wrong with the message: try again */
 } TkDecodeStatus;
 
+typedef enum TkEachStatus
+{
+	TK_EACH_NONE,     /* the path meets no array */
+	TK_EACH_TOO_MANY, /* the array has more elements than were asked for; none was visited */
+	TK_EACH_DONE      /* every element was visited, or `visit` said that it is enough */
+} TkEachStatus;
+
 typedef struct TkDecoder TkDecoder;
 
+/*
+ * read: takes the next message in.
+ * get: what stands at a path.
+ * each: calls `visit` for each element of the first array that a path meets, at its end or on its way, while
+ * it returns true.  During a visit `get` answers for every path that leads to or through this array from the
+ * element alone, and for all others as ever; `each` must not be called.  A string's text stays valid until
+ * the next message also then.
+ */
 typedef struct TkDecoderMethods
 {
 	TkDecodeStatus (*read)(TkDecoder *decoder, const char *payload, size_t len);
 	void (*get)(TkDecoder *decoder, int path, TkValue *value);
+	TkEachStatus (*each)(TkDecoder *decoder, int path, size_t most, bool (*visit)(void *arg), void *arg);
 	void (*free)(TkDecoder *decoder);
 } TkDecoderMethods;
 

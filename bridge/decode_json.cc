@@ -13,6 +13,9 @@
  *     metadata.timestamp                         `- timestamp      path 1
  *     payload.url                    `- payload --- url            path 2
  *
+ * Arrays are left alone by the walk.  `each` finds the one that a path meets by going back from the path's
+ * end to the last key that was found, and then walks each element as if it stood there instead of the array.
+ *
  * Of duplicate keys the first one wins, at every level: a.b is not sought in a second "a" if the first has no
  * b. A key is compared unescaped, byte by byte.
  *
@@ -52,6 +55,7 @@ struct Node
 	const char *name;
 	uint32_t len;
 	int n_children;
+	Node *parent;
 	Node *first_child;
 	Node *next_sibling;
 	uint64_t seen_in; /* the message in which `value` was found */
@@ -252,12 +256,61 @@ json_get(TkDecoder *base, int path, TkValue *value)
 }
 
 void
+forget_below(Node *node)
+{
+	for (Node *child = node->first_child; child != nullptr; child = child->next_sibling)
+	{
+		child->seen_in = 0;
+		forget_below(child);
+	}
+}
+
+/* The node at which a path meets an array, or nullptr. */
+Node *
+find_array(const JsonDecoder *decoder, int path)
+{
+	Node *node = decoder->ends[path];
+
+	while (node != nullptr && node->seen_in != decoder->message)
+		node = node->parent;
+	return node != nullptr && node->value.is_array() ? node : nullptr;
+}
+
+TkEachStatus
+json_each(TkDecoder *base, int path, size_t most, bool (*visit)(void *arg), void *arg)
+{
+	JsonDecoder *decoder = static_cast<JsonDecoder *>(base);
+	Node *node = find_array(decoder, path);
+
+	if (node == nullptr)
+		return TK_EACH_NONE;
+	const dom::element whole = node->value;
+	const dom::array array = whole.get_array().value_unsafe();
+	bool more = true;
+
+	if (array.size() > most)
+		return TK_EACH_TOO_MANY;
+	for (auto element = array.begin(); more && element != array.end(); ++element)
+	{
+		dom::object inner;
+
+		node->value = *element;
+		if (node->n_children > 0 && !node->value.get(inner))
+			walk(inner, node, decoder->message);
+		more = visit(arg);
+		forget_below(node);
+	}
+	node->value = whole;
+	return TK_EACH_DONE;
+}
+
+void
 json_free(TkDecoder *base)
 {
 	delete static_cast<JsonDecoder *>(base);
 }
 
-const TkDecoderMethods json_methods = {json_read, json_get, json_free};
+const TkDecoderMethods json_methods = {json_read, json_get, json_each, json_free};
 
 /* Appends a child, whose name is copied to *names.  The nodes are already allocated. */
 Node *
@@ -269,6 +322,7 @@ add_child(JsonDecoder *decoder, Node *parent, const char *name, size_t len, char
 	std::memcpy(*names, name, len);
 	child->name = *names;
 	child->len = static_cast<uint32_t>(len);
+	child->parent = parent;
 	*names += len;
 	while (*link != nullptr)
 		link = &(*link)->next_sibling;

@@ -13,6 +13,8 @@ intake_create(StoreSession *session, MemoryContext context)
 	Intake *intake = MemoryContextAllocZero(context, sizeof(Intake));
 
 	intake->session = session;
+	session->rule_counts =
+		MemoryContextAllocZero(context, sizeof(StoreRuleCounts) * Max(session->config->extract.n_rules, 1));
 	intake->letters = AllocSetContextCreate(context, "topk dead letters", ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < session->n_partitions; i++)
 		intake->n_by_number = Max(intake->n_by_number, session->partitions[i].partition + 1);
@@ -59,6 +61,27 @@ keep_letter(Intake *intake, const ConsumerEvent *message, TkReason reason)
 	return true;
 }
 
+/* What each rule of the event's type made of it.  An event that is too late is counted by none. */
+static void
+count_rules(const Intake *intake, const TkEvent *event, TkLateness lateness)
+{
+	for (int i = 0; i < event->n_results; i++)
+	{
+		const TkRuleResult *result = &event->results[i];
+		StoreRuleCounts *counts = &intake->session->rule_counts[result->rule_index];
+
+		if (result->outcome == TK_FILTERED)
+			counts->filtered++;
+		else if (result->outcome == TK_NO_ITEM)
+			counts->no_item++;
+		else if (lateness != TK_TOO_LATE)
+		{
+			counts->counted++;
+			counts->items += result->n_items;
+		}
+	}
+}
+
 /* An event with an item: judged by the watermark just before it, then counted unless it is too late. */
 static bool
 count_event(Intake *intake, StorePartition *partition, const TkEvent *event, TkLateness lateness)
@@ -103,6 +126,7 @@ take_message(Intake *intake, StorePartition *partition, const ConsumerEvent *mes
 	else
 		tk_clock_touch(&partition->clock);
 	counts->events++;
+	count_rules(intake, &event, lateness);
 	switch (event.outcome)
 	{
 		case TK_COUNTED:
@@ -112,6 +136,9 @@ take_message(Intake *intake, StorePartition *partition, const ConsumerEvent *mes
 			return true;
 		case TK_NO_ITEM:
 			counts->no_item++;
+			return true;
+		case TK_FILTERED:
+			counts->filtered++;
 			return true;
 		case TK_TOMBSTONE:
 			counts->tombstones++;

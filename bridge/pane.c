@@ -236,9 +236,10 @@ start_of(TkPaneSet *set, int64_t time)
 }
 
 static TkStatus
-aim_all(TkPaneSet *set, const TkEvent *event, uint64_t hash, Targets *targets)
+aim_all(TkPaneSet *set, const TkEvent *event, const TkYield *yield, uint64_t hash, Targets *targets)
 {
-	TkRuleShape *rule = &set->rules[event->rule_index];
+	TkRuleShape *rule = &set->rules[yield->rule_index];
+	const TkText *values = event->values + yield->first_value;
 	TkFamily *family = tk_family_find(set, rule, &event->tenant);
 	int64_t start = start_of(set, event->time);
 	TkStatus status;
@@ -249,7 +250,7 @@ aim_all(TkPaneSet *set, const TkEvent *event, uint64_t hash, Targets *targets)
 	for (int i = 0; i < rule->n_dimensions && status == TK_OK; i++)
 	{
 		int dimension = rule->dimension[i];
-		TkList *list = tk_family_list(set, family, dimension, &event->values[i]);
+		TkList *list = tk_family_list(set, family, dimension, &values[i]);
 
 		status = aim(set, list, start, hash, targets);
 		if (status == TK_OK && !family->across[dimension]->shared)
@@ -258,21 +259,31 @@ aim_all(TkPaneSet *set, const TkEvent *event, uint64_t hash, Targets *targets)
 	return status;
 }
 
-TkStatus
-tk_pane_add(TkPaneSet *set, const TkEvent *event)
+static TkStatus
+add_yield(TkPaneSet *set, const TkEvent *event, const TkYield *yield)
 {
-	uint64_t hash = tk_hash(event->item.data, event->item.len);
+	uint64_t hash = tk_hash(yield->item.data, yield->item.len);
 	Targets targets;
 	TkStatus status;
 
 	targets.n = 0;
-	status = aim_all(set, event, hash, &targets);
+	status = aim_all(set, event, yield, hash, &targets);
 	for (int i = 0; i < targets.n && status == TK_OK; i++)
 	{
 		tk_pane_touch(set, targets.pane[i]);
-		status = tk_sketch_update_hashed(targets.pane[i]->sketch, event->item.data, event->item.len, hash,
-										 event->weight);
+		status = tk_sketch_update_hashed(targets.pane[i]->sketch, yield->item.data, yield->item.len, hash,
+										 yield->weight);
 	}
+	return status;
+}
+
+TkStatus
+tk_pane_add(TkPaneSet *set, const TkEvent *event)
+{
+	TkStatus status = TK_OK;
+
+	for (int i = 0; i < event->n_yields && status == TK_OK; i++)
+		status = add_yield(set, event, &event->yields[i]);
 	return status;
 }
 

@@ -190,15 +190,15 @@ flush_partition(const StoreSession *session, const StorePartition *p)
 		"at_end_since = $9, "
 		"idle = $10, events = events + $11, counted = counted + $12, late = late + $13, too_late = too_late "
 		"+ $14, "
-		"dead_letters = dead_letters + $15, no_rule = no_rule + $16, no_item = no_item + $17, tombstones = "
-		"tombstones + $18, "
+		"dead_letters = dead_letters + $15, no_rule = no_rule + $16, no_item = no_item + $17, filtered = "
+		"filtered + $18, tombstones = tombstones + $19, "
 		"updated_at = now() WHERE source_id = $1 AND partition = $2 AND epoch = $3 AND next_offset = $4",
-		18,
+		19,
 		{INT4OID, INT4OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-		 BOOLOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID},
+		 BOOLOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID},
 		NULL};
 	const StoreCounts *c = &p->counts;
-	char nulls[] = "                  ";
+	char nulls[] = "                   ";
 	Datum values[] = {Int32GetDatum(session->config->source_id),
 					  Int32GetDatum(p->partition),
 					  Int64GetDatum(p->epoch),
@@ -216,6 +216,7 @@ flush_partition(const StoreSession *session, const StorePartition *p)
 					  Int64GetDatum(c->dead_letters),
 					  Int64GetDatum(c->no_rule),
 					  Int64GetDatum(c->no_item),
+					  Int64GetDatum(c->filtered),
 					  Int64GetDatum(c->tombstones)};
 
 	if (spi_run(&statement, values, nulls) != 1)
@@ -393,6 +394,26 @@ flush_dead_letter(const StoreSession *session, const StoreDeadLetter *letter)
 	spi_run(&statement, values, nulls);
 }
 
+/* Each worker has a row of its own for a rule, so that none waits for another. */
+static void
+flush_rule_counts(const StoreSession *session, int64 rule_id, const StoreRuleCounts *c)
+{
+	static SpiStatement statement = {
+		"INSERT INTO topk.rule_count AS r (rule_id, worker, counted, items, filtered, no_item) "
+		"VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (rule_id, worker) DO UPDATE SET counted = r.counted + "
+		"$3, "
+		"items = r.items + $4, filtered = r.filtered + $5, no_item = r.no_item + $6",
+		6,
+		{INT4OID, INT4OID, INT8OID, INT8OID, INT8OID, INT8OID},
+		NULL};
+	Datum values[] = {Int32GetDatum((int32) rule_id), Int32GetDatum(session->worker),
+					  Int64GetDatum(c->counted),      Int64GetDatum(c->items),
+					  Int64GetDatum(c->filtered),     Int64GetDatum(c->no_item)};
+
+	if ((c->counted | c->filtered | c->no_item) != 0)
+		spi_run(&statement, values, NULL);
+}
+
 static void
 flush_worker(const StoreSession *session)
 {
@@ -428,6 +449,8 @@ store_flush(void *arg)
 	flush_panes(session);
 	for (const StoreDeadLetter *letter = session->dead_letters; letter != NULL; letter = letter->next)
 		flush_dead_letter(session, letter);
+	for (int i = 0; i < session->config->extract.n_rules; i++)
+		flush_rule_counts(session, session->config->extract.rules[i].rule_id, &session->rule_counts[i]);
 	flush_worker(session);
 }
 

@@ -27,8 +27,18 @@ typedef struct StoreCounts
 	int64 dead_letters;
 	int64 no_rule;
 	int64 no_item;
+	int64 filtered;
 	int64 tombstones;
 } StoreCounts;
+
+/* Counts of one rule since the last flush. */
+typedef struct StoreRuleCounts
+{
+	int64 counted;
+	int64 items;
+	int64 filtered;
+	int64 no_item;
+} StoreRuleCounts;
 
 typedef struct StorePartition
 {
@@ -63,7 +73,8 @@ typedef struct StoreSession
 	int worker;
 	int32 run; /* the upper half of its incarnation numbers */
 	int n_partitions;
-	StorePartition *partitions; /* ascending */
+	StorePartition *partitions;   /* ascending */
+	StoreRuleCounts *rule_counts; /* one of each rule of the configuration */
 	TkPaneSet *panes;
 	StoreDeadLetter *dead_letters;
 	int64 flushes; /* committed; also the version that a flush gives to the rows it writes */

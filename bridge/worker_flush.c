@@ -113,6 +113,7 @@ flushed(Worker *worker)
 		session->partitions[i].changed = false;
 		memset(&session->partitions[i].counts, 0, sizeof(StoreCounts));
 	}
+	memset(session->rule_counts, 0, sizeof(StoreRuleCounts) * session->config->extract.n_rules);
 	tk_pane_flushed(session->panes);
 	intake_flushed(worker->intake);
 	session->flushes++;

@@ -72,45 +72,6 @@ END
 $$;
 COMMENT ON FUNCTION topk.alter_source IS 'changes settings of a source, from the next flush on; NULL leaves one as it is';
 
--- Dimensions are replaced as a whole.  One that goes parts its list from that of `all`, as a rule without it
--- does; one that comes never begins to share, since `all` holds older events (topk.intern_family).
-CREATE FUNCTION topk.alter_rule(
-    source        text,
-    event_type    text,
-    item_path     text DEFAULT NULL,
-    dimensions    jsonb DEFAULT NULL,
-    weight        bigint DEFAULT NULL,
-    weight_path   text DEFAULT NULL,
-    missing_value text DEFAULT NULL,
-    reset         text[] DEFAULT '{}'
-) RETURNS void LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
-DECLARE
-    src   integer := topk.source_id(source);
-    given jsonb := jsonb_build_object('item_path', item_path, 'weight', weight, 'weight_path', weight_path, 'missing_value', missing_value);
-    old   topk.rule;
-    new   topk.rule;
-BEGIN
-    PERFORM topk.check_reset(reset, '{weight_path}', given);
-    SELECT * INTO old FROM topk.rule r WHERE r.source_id = src AND r.event_type = event_type FOR UPDATE;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'source "%" has no rule for event type %', source, coalesce(quote_literal(event_type), 'NULL')
-            USING ERRCODE = 'undefined_object', HINT = 'SELECT event_type FROM topk.rule lists those that it has.';
-    END IF;
-    new := jsonb_populate_record(old, topk.changes(given, reset));
-    new.dimensions := coalesce(dimensions, old.dimensions);
-    PERFORM topk.check_rule_row(new);
-    IF new IS NOT DISTINCT FROM old THEN
-        RETURN;
-    END IF;
-    UPDATE topk.rule r SET (item_path, weight, weight_path, dimensions, missing_value)
-        = (new.item_path, new.weight, new.weight_path, new.dimensions, new.missing_value)
-    WHERE r.rule_id = old.rule_id;
-    PERFORM topk.unshare_lists(src, old.item_type, new.dimensions);
-END
-$$;
-COMMENT ON FUNCTION topk.alter_rule IS 'changes a rule, from the next flush on; NULL leaves a setting as it is';
-
 -- Any change of its row makes the publisher write everything anew.  Keys under earlier templates stay until
 -- they expire, global ones until somebody deletes them, as with drop_sink.
 CREATE FUNCTION topk.alter_sink(

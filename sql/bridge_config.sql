@@ -15,9 +15,6 @@ BEGIN
 END
 $$;
 CREATE TRIGGER config_changed AFTER UPDATE ON topk.source FOR EACH ROW EXECUTE FUNCTION topk.config_changed();
-CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE ON topk.rule
-    FOR EACH ROW EXECUTE FUNCTION topk.config_changed();
-
 CREATE FUNCTION topk.check_name(what text, name text) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
     IF name IS NULL OR name !~ '^[A-Za-z0-9_.-]{1,63}$' THEN
@@ -230,103 +227,6 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION topk.check_dimensions(dimensions jsonb) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
-DECLARE
-    d record;
-BEGIN
-    IF dimensions IS NULL OR jsonb_typeof(dimensions) <> 'object' THEN
-        RAISE EXCEPTION 'dimensions must be a JSON object of names and paths' USING ERRCODE = 'invalid_parameter_value',
-            HINT = 'For example {"deviceType": "payload.deviceType"}.';
-    END IF;
-    PERFORM topk.check_range('the number of dimensions', count(*), 0, 32) FROM jsonb_object_keys(dimensions);
-    FOR d IN SELECT e.key, e.value, e.value #>> '{}' AS path FROM jsonb_each(dimensions) e LOOP
-        PERFORM topk.check_name('dimension', d.key);
-        IF jsonb_typeof(d.value) <> 'string' THEN
-            RAISE EXCEPTION 'the path of dimension "%" must be a string', d.key USING ERRCODE = 'invalid_parameter_value';
-        END IF;
-        PERFORM topk.check_path(format('the path of dimension "%s"', d.key), d.path);
-    END LOOP;
-END
-$$;
-
--- What create_rule and alter_rule ask of a row.
-CREATE FUNCTION topk.check_rule_row(r topk.rule) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
-BEGIN
-    PERFORM topk.check_path('item_path', r.item_path);
-    PERFORM topk.check_path('weight_path', r.weight_path);
-    PERFORM topk.check_range('weight', r.weight, 1, 1::bigint << 40);
-    PERFORM topk.check_dimensions(r.dimensions);
-    IF r.missing_value IS NULL OR octet_length(r.missing_value) > 512 THEN
-        RAISE EXCEPTION 'missing_value must be text of at most 512 bytes' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-END
-$$;
-
-CREATE FUNCTION topk.create_rule(
-    source        text,
-    event_type    text,
-    item_type     text,
-    item_path     text,
-    dimensions    jsonb DEFAULT '{}',
-    weight        bigint DEFAULT 1,
-    weight_path   text DEFAULT NULL,
-    missing_value text DEFAULT 'unknown'
-) RETURNS integer LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
-DECLARE
-    src integer := topk.source_id(source);
-    r   topk.rule;
-    id  integer;
-BEGIN
-    IF event_type IS NULL OR event_type = '' THEN
-        RAISE EXCEPTION 'event_type must not be empty' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    PERFORM topk.check_name('item type', item_type);
-    IF item_path IS NULL THEN
-        RAISE EXCEPTION 'item_path must not be NULL' USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    r.item_path := item_path;
-    r.weight_path := weight_path;
-    r.weight := weight;
-    r.dimensions := dimensions;
-    r.missing_value := missing_value;
-    PERFORM topk.check_rule_row(r);
-    BEGIN
-        INSERT INTO topk.rule (source_id, event_type, item_type, item_path, weight_path, weight, dimensions, missing_value)
-        VALUES (src, event_type, item_type, item_path, weight_path, weight, dimensions, missing_value) RETURNING rule_id INTO id;
-    EXCEPTION WHEN unique_violation THEN
-        RAISE EXCEPTION 'source "%" already has a rule for event type "%"', source, event_type
-            USING ERRCODE = 'duplicate_object', HINT = 'An event type has one rule; drop the other one first.';
-    END;
-    PERFORM topk.unshare_lists(src, item_type, dimensions);
-    RETURN id;
-END
-$$;
-COMMENT ON FUNCTION topk.create_rule IS 'counts an item of each event of a type; returns its rule_id';
-
--- The list across a dimension's values is that of `all` only while every event of the item type has the
--- dimension.  A rule that lacks it parts them: the list gets a copy of what `all` holds up to here.  The
--- caller has raised the epochs, so no worker adds to either before it knows.
-CREATE FUNCTION topk.unshare_lists(src integer, item_type text, dimensions jsonb) RETURNS void LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
-DECLARE
-    l record;
-BEGIN
-    FOR l IN SELECT * FROM topk.list li WHERE li.source_id = src AND li.item_type = item_type AND li.base_id <> li.list_id
-        AND NOT dimensions ? li.dimension
-    LOOP
-        -- a close that is moving panes into windows is waited for, and the next one waits: each is copied once
-        PERFORM FROM topk.live v WHERE v.source_id = src AND v.list_id = l.base_id ORDER BY v.pane, v.incarnation FOR UPDATE;
-        INSERT INTO topk.win SELECT w.window_id, w.window_start, l.list_id, w.sketch FROM topk.win w WHERE w.list_id = l.base_id;
-        INSERT INTO topk.archive SELECT l.list_id, a.sketch FROM topk.archive a WHERE a.list_id = l.base_id;
-        UPDATE topk.live SET sealed = true WHERE source_id = src AND NOT sealed AND list_id = l.base_id;
-        INSERT INTO topk.live SELECT v.source_id, v.pane, l.list_id, v.incarnation, v.worker, true, v.version, v.sketch
-            FROM topk.live v WHERE v.source_id = src AND v.list_id = l.base_id;
-        UPDATE topk.list SET base_id = list_id WHERE list_id = l.list_id;
-    END LOOP;
-END
-$$;
-
 -- What create_sink and alter_sink ask of a row.
 CREATE FUNCTION topk.check_sink_row(i topk.sink) RETURNS void LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -496,16 +396,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION topk.drop_source IS 'forgets a source and all that was counted of it (Redis keys expire by themselves)';
-
-CREATE FUNCTION topk.drop_rule(source text, event_type text) RETURNS void LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
-BEGIN
-    DELETE FROM topk.rule r WHERE r.source_id = topk.source_id(source) AND r.event_type = event_type;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'source "%" has no rule for event type "%"', source, event_type USING ERRCODE = 'undefined_object';
-    END IF;
-END
-$$;
 
 CREATE FUNCTION topk.drop_sink(name text) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable

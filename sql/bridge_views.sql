@@ -86,7 +86,7 @@ SELECT s.name AS source,
             WHEN w.worst IS NOT NULL THEN w.worst
             ELSE 'running' END AS state,
        coalesce(w.running, 0) AS workers_running, s.workers, p.partitions,
-       p.lag, p.events, p.counted, p.late, p.too_late, p.dead_letters, p.no_rule, p.no_item, p.tombstones,
+       p.lag, p.events, p.counted, p.late, p.too_late, p.dead_letters, p.no_rule, p.no_item, p.filtered, p.tombstones,
        coalesce(topk.source_watermark(s.source_id), c.watermark) AS watermark, w.last_flush_at, c.last_close_at, st.config_version,
        e.message AS last_error, e.at AS last_error_at
 FROM topk.source s
@@ -96,7 +96,7 @@ LEFT JOIN LATERAL (
     SELECT count(*) AS partitions, sum(greatest(p.log_end - p.next_offset, 0))::bigint AS lag, sum(p.events)::bigint AS events,
            sum(p.counted)::bigint AS counted, sum(p.late)::bigint AS late, sum(p.too_late)::bigint AS too_late,
            sum(p.dead_letters)::bigint AS dead_letters, sum(p.no_rule)::bigint AS no_rule, sum(p.no_item)::bigint AS no_item,
-           sum(p.tombstones)::bigint AS tombstones
+           sum(p.filtered)::bigint AS filtered, sum(p.tombstones)::bigint AS tombstones
     FROM topk.partition p WHERE p.source_id = s.source_id) p ON true
 LEFT JOIN LATERAL (
     SELECT count(*) FILTER (WHERE w.state <> 'stopped') AS running, max(w.last_flush_at) AS last_flush_at,

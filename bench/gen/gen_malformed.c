@@ -69,7 +69,7 @@ static const GenKind kinds[] = {
 	{"far_future", "future_time", PLACE_TIME, DAMAGE_FRAGMENT, TEXT("\"2999-12-31T23:59:59.999Z\"")},
 	{"far_future_epoch", "future_time", PLACE_TIME, DAMAGE_FRAGMENT, TEXT("32503679999999")},
 	{"object_as_item", "bad_item", PLACE_ITEM, DAMAGE_FRAGMENT, TEXT("{\"href\":\"/\"}")},
-	{"array_as_item", "bad_item", PLACE_ITEM, DAMAGE_FRAGMENT, TEXT("[\"/\",\"/a\"]")},
+	{"nested_array_as_item", "bad_item", PLACE_ITEM, DAMAGE_FRAGMENT, TEXT("[\"/\",[\"/a\"]]")},
 	{"nul_in_item", "item_has_nul", PLACE_ITEM, DAMAGE_FRAGMENT, TEXT("\"/a\\u0000b\"")},
 	{"long_item", "item_too_long", PLACE_ITEM, DAMAGE_LONG, NOTHING},
 	{"object_as_value", "bad_value", PLACE_VALUE, DAMAGE_FRAGMENT, TEXT("{\"name\":\"mobile\"}")},

@@ -99,6 +99,56 @@ def get(document, path):
     return document
 
 
+def readings(document, path):
+    """The document itself; or, if the path meets an array, a document for each element standing in its place."""
+    for depth, key in enumerate(path):
+        if not isinstance(document, dict):
+            break
+        inner = document.get(key)
+        if isinstance(inner, list):
+            return [_with(document, key, element) for element in inner]
+        if isinstance(inner, dict) and depth + 1 < len(path):
+            return [_with(document, key, reading) for reading in readings(inner, path[depth + 1 :])]
+        break
+    return [document]
+
+
+def _with(document, key, value):
+    return {**document, key: value}
+
+
+def _equals(value, operand):
+    """Whether a scalar is what a filter names, or one of those."""
+    if value is None or isinstance(value, (dict, list)):
+        return False
+    operands = operand if isinstance(operand, list) else [operand]
+    return _text(value) in [_text(one) for one in operands]
+
+
+def _compares(value, test, operand):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return {'<': value < operand, '<=': value <= operand, '>': value > operand, '>=': value >= operand}[test]
+
+
+def passes(document, conditions):
+    """Whether every condition of a filter holds: (path, what it says), as topk.create_rule takes them."""
+    for path, what in conditions:
+        value = get(document, path)
+        for test, operand in (what if isinstance(what, dict) else {'=': what}).items():
+            if test == '=':
+                holds = _equals(value, operand)
+            elif test == 'not':
+                holds = not _equals(value, operand)
+            elif test == 'exists':
+                holds = (value is not None) == operand
+            else:
+                holds = _compares(value, test, operand)
+            if not holds:
+                return False
+    return True
+
+
 def number_text(value):
     """A number's JSON text: the shortest that reads back the same, plain where that is no longer."""
     if isinstance(value, int):
@@ -120,12 +170,18 @@ def number_text(value):
     return sign + (plain if len(plain) <= len(scientific) else scientific)
 
 
+def _text(value):
+    if isinstance(value, bool):
+        return 'true' if value else 'false'
+    return value if isinstance(value, str) else number_text(value)
+
+
 def text_of(value, what, limit):
     """An item, tenant or dimension value as text; Dead if it cannot be one."""
     if not isinstance(value, str):
         if isinstance(value, (dict, list)):
             raise Dead(f'bad_{what}')
-        value = ('true' if value else 'false') if isinstance(value, bool) else number_text(value)
+        value = _text(value)
     if len(value) * 4 > limit and len(value.encode('utf-8')) > limit:
         raise Dead(f'{what}_too_long')
     if '\0' in value:

@@ -14,9 +14,12 @@ CONFIG is JSON, in the words of topk.create_source and topk.create_rule (duratio
      "windows": [{"name": "1-hour", "size_seconds": 3600}],
      "rules": [{"event_type": "page_view", "item_type": "url", "item_path": "payload.url",
                 "weight_path": null, "weight": 1, "missing_value": "unknown",
-                "dimensions": {"deviceType": "payload.deviceType"}}]}
+                "dimensions": {"deviceType": "payload.deviceType",
+                               "country": {"path": "payload.country", "missing": "??"}},
+                "filter": {"payload.bot": {"not": "true"}}}]}
 
-Everything in "source" and "windows" may be left out, as may the last four of a rule.
+Everything in "source" and "windows" may be left out, as may the last five of a rule.  Rules of one event
+type apply in their order here; each item of an array is counted.
 
 DUMP has a line for each message, a partition's messages in the order of its log (those of several
 partitions may be mixed).  Its columns, separated by tabs, are partition,offset,payload as
@@ -50,9 +53,10 @@ import sys
 import time
 from collections import Counter, defaultdict
 
-from reading import MAX_DEPTH, US, Dead, get, parse_document, parse_path, text_of, time_us
+from reading import MAX_DEPTH, US, Dead, get, parse_document, parse_path, passes, readings, text_of, time_us
 
 MAX_WEIGHT = 2**40
+MAX_ITEMS = 1000
 
 SOURCE_DEFAULTS = {
     'event_type_path': 'metadata.eventType',
@@ -77,8 +81,13 @@ class Rule:
         self.item_path = parse_path(fields['item_path'])
         self.weight_path = parse_path(fields.get('weight_path'))
         self.weight = fields.get('weight') or 1
-        self.missing = fields.get('missing_value', 'unknown')
-        self.dimensions = [(name, parse_path(path)) for name, path in fields.get('dimensions', {}).items()]
+        missing = fields.get('missing_value', 'unknown')
+        self.dimensions = []  # (name, path, value if it is missing), as they are read
+        for name, dimension in sorted(fields.get('dimensions', {}).items()):
+            if isinstance(dimension, str):
+                dimension = {'path': dimension}
+            self.dimensions.append((name, parse_path(dimension['path']), dimension.get('missing', missing)))
+        self.filter = [(parse_path(path), what) for path, what in (fields.get('filter') or {}).items()]
 
 
 class Source:
@@ -98,7 +107,9 @@ class Source:
         self.max_item_bytes = fields['max_item_bytes']
         self.max_value_bytes = fields['max_value_bytes']
         self.windows = config.get('windows', [])
-        self.rules = {rule['event_type']: Rule(rule) for rule in config['rules']}
+        self.rules = defaultdict(list)
+        for rule in config['rules']:
+            self.rules[rule['event_type']].append(Rule(rule))
 
 
 # ---- counting ----
@@ -148,29 +159,42 @@ class Recount:
         event_us = time_us(get(document, source.time_path))
         if event_us > source.latest_us:
             raise Dead('future_time')
-        rule = source.rules.get(event_type)
-        if rule is None:
+        rules = source.rules.get(event_type)
+        if rules is None:
             partition.counts['no_rule'] += 1
         else:
-            self._ruled_event(partition, document, rule, event_us)
+            self._ruled_event(partition, document, rules, event_us)
         partition.observe(event_us)
 
-    def _ruled_event(self, partition, document, rule, event_us):
+    def _ruled_event(self, partition, document, rules, event_us):
+        """All or nothing: the yields of every rule are read before one is counted."""
         tenant = self._tenant(document)
-        item = get(document, rule.item_path)
-        if item is None:
-            partition.counts['no_item'] += 1
+        taking = [rule for rule in rules if passes(document, rule.filter)]
+        yields = [found for rule in taking for found in self._yields(document, rule)]
+        if not yields:
+            partition.counts['no_item' if taking else 'filtered'] += 1
             return
-        item = text_of(item, 'item', self.source.max_item_bytes)
-        weight = self._weight(document, rule)
-        values = [(name, self._value(document, path, rule)) for name, path in rule.dimensions]
         if not self._in_time(partition, event_us):
             return
         partition.counts['counted'] += 1
         pane = event_us - event_us % self.source.pane_us
-        self.lists[pane, tenant, rule.item_type, 'all', None][item] += weight
-        for name, value in values:
-            self.lists[pane, tenant, rule.item_type, name, value][item] += weight
+        for item_type, item, weight, values in yields:
+            self.lists[pane, tenant, item_type, 'all', None][item] += weight
+            for name, value in values:
+                self.lists[pane, tenant, item_type, name, value][item] += weight
+
+    def _yields(self, document, rule):
+        """(item type, item, weight, [(dimension, value)]) of each item that a rule takes from a document."""
+        documents = readings(document, rule.item_path)
+        if len(documents) > MAX_ITEMS:
+            raise Dead('too_many_items')
+        for reading in documents:
+            item = get(reading, rule.item_path)
+            if item is not None:
+                item = text_of(item, 'item', self.source.max_item_bytes)
+                weight = self._weight(reading, rule)
+                values = [(name, self._value(reading, path, missing)) for name, path, missing in rule.dimensions]
+                yield rule.item_type, item, weight, values
 
     def _tenant(self, document):
         if self.source.tenant_path is None:
@@ -188,9 +212,9 @@ class Recount:
             raise Dead('bad_weight')
         return int(weight)
 
-    def _value(self, document, path, rule):
+    def _value(self, document, path, missing):
         value = get(document, path)
-        return rule.missing if value is None else text_of(value, 'value', self.source.max_value_bytes)
+        return missing if value is None else text_of(value, 'value', self.source.max_value_bytes)
 
     def _in_time(self, partition, event_us):
         """Judge an event by the watermark just before it; False if it is too late."""
@@ -227,7 +251,7 @@ class Recount:
         return result
 
     def summary(self):
-        names = ['events', 'counted', 'late', 'too_late', 'no_rule', 'no_item', 'tombstones', 'dead_letters']
+        names = 'events counted late too_late no_rule no_item filtered tombstones dead_letters'.split()
 
         def one(counts, dead):
             return {**{name: counts[name] for name in names}, 'reasons': dict(sorted(dead.items()))}

@@ -196,7 +196,10 @@ class DeadLetters(unittest.TestCase):
     def test_fields_of_the_rule(self):
         for message, expected in (
             (event(0, url={}), 'bad_item'),
-            (event(0, url=[]), 'bad_item'),
+            (event(0, url=[[]]), 'bad_item'),
+            (event(0, url=['a', {}]), 'bad_item'),
+            (event(0, url=[None] * 1001), 'too_many_items'),
+            (event(0, url=[]), None),
             (event(0, url='a\0b'), 'item_has_nul'),
             (event(0, url='x' * 1025), 'item_too_long'),
             (event(0, url='\u00e9' * 513), 'item_too_long'),
@@ -221,6 +224,71 @@ class DeadLetters(unittest.TestCase):
         self.assertEqual(self.reason(event(0, url={}, timestamp='x', event_type='other')), 'bad_time')
         self.assertEqual(self.reason(event(0, url=None, device={})), None)
         self.assertEqual(self.reason(event(0, url=None, tenant={}), tenant_path='metadata.tenant'), 'bad_tenant')
+
+
+class Rules(unittest.TestCase):
+    LINES = {
+        'event_type': 'page_view',
+        'item_type': 'sku',
+        'item_path': 'payload.lines.sku',
+        'weight_path': 'payload.lines.n',
+        'dimensions': {'kind': {'path': 'payload.lines.kind', 'missing': '??'}, 'device': 'payload.device'},
+    }
+
+    def one(self, rules, **payload):
+        message = event(0)
+        message['payload'].update(payload)
+        return count([(0, message)], {'rules': rules})
+
+    def test_each_item_of_an_array_counts(self):
+        result = self.one(CONFIG['rules'], url=['/a', None, 7, '/a'])
+        self.assertEqual(items(result, 0, 'all', None), {'/a': 2, '7': 1})
+        self.assertEqual(items(result, 0, 'device', 'mobile'), {'/a': 2, '7': 1})
+        self.assertEqual(result.partitions[0].counts['counted'], 1)
+
+    def test_weights_and_values_come_from_the_same_element(self):
+        lines = [{'sku': 'p', 'n': 2, 'kind': 'k'}, {'sku': 'q', 'n': 3}, {'n': 0}, 5]
+        result = self.one([self.LINES], lines=lines)
+        self.assertEqual(items(result, 0, 'all', None, item_type='sku'), {'p': 2, 'q': 3})
+        self.assertEqual(items(result, 0, 'kind', 'k', item_type='sku'), {'p': 2})
+        self.assertEqual(items(result, 0, 'kind', '??', item_type='sku'), {'q': 3})
+        self.assertEqual(items(result, 0, 'device', 'mobile', item_type='sku'), {'p': 2, 'q': 3})
+
+    def test_what_one_rule_cannot_read_the_others_do_not_count(self):
+        rules = CONFIG['rules'] + [self.LINES]
+        self.assertEqual(items(self.one(rules), 0, 'all', None), {'/a': 1})
+        result = self.one(rules, lines=[{'sku': 'p'}])
+        self.assertEqual(result.lists, {})
+        self.assertEqual(result.dead_letters, [(0, 0, 'bad_weight')])
+
+    def outcome(self, rules, **payload):
+        counts = self.one(rules, **payload).partitions[0].counts
+        return [name for name in ('counted', 'no_item', 'filtered', 'dead_letters') if counts[name]]
+
+    def test_filters(self):
+        for what, passing, failing in (
+            ('de', ['de'], [None, 'DE', ['de'], {}]),
+            (['de', 7], ['de', 7, '7', 7.0], [True, 8]),
+            (True, [True, 'true'], [False, 1]),
+            ({'not': ['de']}, [None, 'nl', ['de'], 7], ['de']),
+            ({'exists': True}, ['', [], {}, 0, False], [None]),
+            ({'exists': False}, [None], ['', [], 0]),
+            ({'>=': 10, '<': 20}, [10, 19.5], [9, 20, '15', None, True]),
+        ):
+            rules = [{**CONFIG['rules'][0], 'filter': {'payload.f': what}}]
+            for value in passing:
+                self.assertEqual(self.outcome(rules, f=value), ['counted'], (what, value))
+            for value in failing:
+                self.assertEqual(self.outcome(rules, f=value), ['filtered'], (what, value))
+
+    def test_outcomes_of_several_rules(self):
+        view, lines = {**CONFIG['rules'][0], 'filter': {'payload.f': 'yes'}}, self.LINES
+        self.assertEqual(self.outcome([view]), ['filtered'])
+        self.assertEqual(self.outcome([view], url={}), ['filtered'])
+        self.assertEqual(self.outcome([view, lines]), ['no_item'])
+        self.assertEqual(self.outcome([view, lines], f='yes'), ['counted'])
+        self.assertEqual(self.outcome([view, lines], lines=[{'sku': 1, 'n': 1}]), ['counted'])
+        self.assertEqual(self.outcome([view, lines], lines=[{'sku': 1, 'n': 0}], f='yes'), ['dead_letters'])
 
 
 class Times(unittest.TestCase):

@@ -81,6 +81,13 @@ extract(Fixture *f, const char *json)
 	return &f->event;
 }
 
+/* The only yield of an event. */
+static const TkYield *
+yield_of(const TkEvent *event)
+{
+	return event->n_yields == 1 ? event->yields : &(const TkYield){.rule_index = -1};
+}
+
 static bool
 is_text(const TkText *text, const char *expected)
 {
@@ -103,23 +110,23 @@ check_counted(void)
 	event = extract(&f, VIEW("\"url\":\"/x\"," DEVICE));
 	tap_ok(event->outcome == TK_COUNTED && event->reason == TK_REASON_NONE, "a page view is counted");
 	tap_ok(event->has_time && event->time == INT64_C(1709210096000000), "its time");
-	tap_ok(event->rule == &f.rules[0] && event->rule_index == 0, "its rule");
-	tap_ok(is_text(&event->item, "/x") && is_text(&event->tenant, ""), "its item, and no tenant");
+	tap_ok(yield_of(event)->rule == &f.rules[0] && yield_of(event)->rule_index == 0, "its rule");
+	tap_ok(is_text(&yield_of(event)->item, "/x") && is_text(&event->tenant, ""), "its item, and no tenant");
 	tap_ok(is_text(&event->values[0], "mobile") && is_text(&event->values[1], "home"), "its values");
-	tap_ok(event->weight == 7, "the rule's constant weight");
+	tap_ok(yield_of(event)->weight == 7, "the rule's constant weight");
 	event = extract(&f, VIEW("\"url\":12.50,\"deviceType\":null"));
-	tap_ok(event->outcome == TK_COUNTED && is_text(&event->item, "12.5"), "a number as an item");
+	tap_ok(event->outcome == TK_COUNTED && is_text(&yield_of(event)->item, "12.5"), "a number as an item");
 	tap_ok(is_text(&event->values[0], "unknown") && is_text(&event->values[1], "none"),
 		   "null and missing values");
 	event = extract(&f, VIEW("\"url\":true,\"deviceType\":1,\"pageCategory\":false"));
-	tap_ok(is_text(&event->item, "true") && is_text(&event->values[0], "1") &&
+	tap_ok(is_text(&yield_of(event)->item, "true") && is_text(&event->values[0], "1") &&
 			   is_text(&event->values[1], "false"),
 		   "booleans and numbers as values");
 	event = extract(&f, VIEW("\"url\":\"\",\"deviceType\":\"\""));
-	tap_ok(event->outcome == TK_COUNTED && event->item.len == 0 && event->values[0].len == 0,
+	tap_ok(event->outcome == TK_COUNTED && yield_of(event)->item.len == 0 && event->values[0].len == 0,
 		   "an empty string is an item, and a value");
 	event = extract(&f, "{" META("\"other_8\"") "," PAYLOAD("\"url\":\"u\"") "}");
-	tap_ok(event->outcome == TK_COUNTED && event->rule_index == 11, "the last of many rules");
+	tap_ok(event->outcome == TK_COUNTED && yield_of(event)->rule_index == 11, "the last of many rules");
 	tear_down(&f);
 }
 
@@ -156,7 +163,7 @@ check_weight(const char *json, int64_t expected)
 	set_up(&f, false);
 	event = extract(&f, json);
 	if (expected > 0)
-		tap_ok(event->outcome == TK_COUNTED && event->weight == (uint64_t) expected, "weight %lld",
+		tap_ok(event->outcome == TK_COUNTED && yield_of(event)->weight == (uint64_t) expected, "weight %lld",
 			   (long long) expected);
 	else
 		tap_ok(event->outcome == TK_DEAD && event->reason == TK_BAD_WEIGHT && !event->has_time, "bad: %s",
@@ -208,7 +215,7 @@ static const Mended steps[] = {
 	{"\"purchase\"", ",\"timestamp\":1709211000", "[]", "{}", "0", "{}", "bad_tenant"},
 	{"\"purchase\"", ",\"timestamp\":1709211000", "LONG", "{}", "0", "{}", "tenant_too_long"},
 	{"\"purchase\"", ",\"timestamp\":1709211000", "\"\\u0000\"", "{}", "0", "{}", "tenant_has_nul"},
-	{"\"purchase\"", ",\"timestamp\":1709211000", "\"t\"", "[]", "0", "{}", "bad_item"},
+	{"\"purchase\"", ",\"timestamp\":1709211000", "\"t\"", "[[]]", "0", "{}", "bad_item"},
 	{"\"purchase\"", ",\"timestamp\":1709211000", "\"t\"", "LONG", "0", "{}", "item_too_long"},
 	{"\"purchase\"", ",\"timestamp\":1709211000", "\"t\"", "\"a\\u0000b\"", "0", "{}", "item_has_nul"},
 	{"\"purchase\"", ",\"timestamp\":1709211000", "\"t\"", "\"i\"", "0", "{}", "bad_weight"},
@@ -291,7 +298,7 @@ check_longest(void)
 			 "{" META("\"page_view\"") ",\"tenant\":%s,\"payload\":{\"url\":%s,\"deviceType\":%s}}", tenant,
 			 item, value);
 	event = extract(&f, json);
-	tap_ok(event->outcome == TK_COUNTED && event->tenant.len == 512 && event->item.len == 1024 &&
+	tap_ok(event->outcome == TK_COUNTED && event->tenant.len == 512 && yield_of(event)->item.len == 1024 &&
 			   event->values[0].len == 512,
 		   "the longest tenant, item and value");
 	tear_down(&f);

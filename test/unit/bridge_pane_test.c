@@ -72,16 +72,16 @@ static TkStatus
 add(TkPaneSet *set, int rule, const char *tenant, int64_t time, const char *item, const char *v0,
 	const char *v1)
 {
-	TkEvent event = {.outcome = TK_COUNTED, .has_time = true, .weight = 3};
+	const TkText values[] = {text_of(v0), text_of(v1 != NULL ? v1 : "")};
+	const TkYield yield = {&rules[rule], rule, text_of(item), 3, 0};
+	const TkEvent event = {.outcome = TK_COUNTED,
+						   .has_time = true,
+						   .time = time,
+						   .tenant = text_of(tenant),
+						   .n_yields = 1,
+						   .yields = &yield,
+						   .values = values};
 
-	event.rule_index = rule;
-	event.rule = &rules[rule];
-	event.tenant = text_of(tenant);
-	event.time = time;
-	event.item = text_of(item);
-	event.values[0] = text_of(v0);
-	if (v1 != NULL)
-		event.values[1] = text_of(v1);
 	return tk_pane_add(set, &event);
 }
 
@@ -489,17 +489,40 @@ check_out_of_memory(void)
 		   n - 1);
 }
 
+/* An event that yields several items, of two rules: each is counted with values of its own. */
+static void
+check_yields(void)
+{
+	TkPaneSet *set = new_set();
+	const TkText values[] = {text_of("news"), text_of("tv"), text_of("berlin"), text_of("bonn")};
+	const TkYield yields[] = {{&rules[SALE], SALE, text_of("p"), 2, 2},
+							  {&rules[VIEW], VIEW, text_of("u"), 5, 0},
+							  {&rules[SALE], SALE, text_of("p"), 3, 3}};
+	const TkEvent event = {
+		.outcome = TK_COUNTED, .tenant = text_of(""), .n_yields = 3, .yields = yields, .values = values};
+	TkFamily *sales;
+	TkFamily *views;
+
+	tap_ok(tk_pane_add(set, &event) == TK_OK, "an event with three yields");
+	sales = tk_pane_next_new_family(set);
+	views = sales->next_new;
+	tap_ok(weight_in(sales->all, 0, "p") == 5 && weight_in(views->all, 0, "u") == 5, "each in its family");
+	tap_ok(tk_pane_count(set) == 7 && tk_pane_next_new_list(set)->value_len == strlen("berlin"),
+		   "and in the lists of its own values");
+	tk_pane_set_free(set);
+}
+
 static void
 check_overflow(void)
 {
 	TkPaneSet *set = new_set();
-	TkEvent event = {.outcome = TK_COUNTED, .rule_index = SALE, .rule = &rules[SALE], .weight = TK_MAX_TOTAL};
+	const TkText value = text_of("berlin");
+	TkYield yield = {&rules[SALE], SALE, text_of("p"), TK_MAX_TOTAL, 0};
+	const TkEvent event = {
+		.outcome = TK_COUNTED, .tenant = text_of(""), .n_yields = 1, .yields = &yield, .values = &value};
 
-	event.tenant = text_of("");
-	event.item = text_of("p");
-	event.values[0] = text_of("berlin");
 	tap_ok(tk_pane_add(set, &event) == TK_OK, "the largest total");
-	event.weight = 1;
+	yield.weight = 1;
 	tap_ok(tk_pane_add(set, &event) == TK_OVERFLOW, "one more is an overflow");
 	tk_pane_set_free(set);
 }
@@ -518,6 +541,7 @@ main(void)
 	check_seal_exact();
 	check_memory();
 	check_out_of_memory();
+	check_yields();
 	check_overflow();
 	return tap_done();
 }

@@ -174,8 +174,15 @@ worker_read(void)
 {
 	LogEntry *e = &t.log[t.worker.position];
 	TkPartitionClock *clock = &t.worker.clock[e->partition];
-	TkEvent event = {
-		.outcome = TK_COUNTED, .has_time = true, .time = e->time, .weight = (uint64_t) e->weight};
+	const TkText event_values[] = {{values[e->value[0]], 1}, {values[e->value[1]], 1}};
+	const TkYield yield = {&rules[e->rule], e->rule, {items[e->item], 1}, (uint64_t) e->weight, 0};
+	const TkEvent event = {.outcome = TK_COUNTED,
+						   .has_time = true,
+						   .time = e->time,
+						   .tenant = {tenants[e->tenant], strlen(tenants[e->tenant])},
+						   .n_yields = 1,
+						   .yields = &yield,
+						   .values = event_values};
 	TkLateness lateness = tk_clock_judge(clock, &t.config.time, e->time);
 
 	check(lateness == model_judge(t.worker.position), "late, too late or in time");
@@ -191,12 +198,6 @@ worker_read(void)
 	t.worker.position++;
 	if (lateness == TK_TOO_LATE)
 		return;
-	event.rule_index = e->rule;
-	event.rule = &rules[e->rule];
-	event.tenant = (TkText){tenants[e->tenant], strlen(tenants[e->tenant])};
-	event.item = (TkText){items[e->item], 1};
-	for (int i = 0; i < event.rule->n_dimensions; i++)
-		event.values[i] = (TkText){values[e->value[i]], 1};
 	check(tk_pane_add(t.worker.set, &event) == TK_OK, "counting");
 }
 
