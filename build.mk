@@ -11,17 +11,17 @@ OBJS = $(TYPE_OBJS) $(SKETCH_OBJS)
 SHLIB_LINK = -lm
 
 # topk_bridge.so: what is preloaded.  Needs libc only.
-BRIDGE_OBJS = bridge/bridge.o bridge/settings.o bridge/launcher.o bridge/server_options.o bridge/path.o \
-	bridge/redis_address.o
+BRIDGE_OBJS = bridge/bridge.o bridge/settings.o bridge/launcher.o bridge/server_options.o bridge/probe_call.o \
+	bridge/path.o bridge/redis_address.o
 
 # topk_worker.so: the processes.  Everything else in bridge/: pure parts, edges, hosts.
-PRELOADED_ONLY = bridge/bridge.c bridge/settings.c bridge/launcher.c bridge/server_options.c
+PRELOADED_ONLY = bridge/bridge.c bridge/settings.c bridge/launcher.c bridge/server_options.c bridge/probe_call.c
 WORKER_OBJS := $(patsubst %.c,%.o,$(filter-out $(PRELOADED_ONLY),$(sort $(wildcard bridge/*.c)))) bridge/decode_json.o
 include hiredis.mk
 WORKER_LIBS = -lrdkafka $(HIREDIS_LIBS) -lsimdjson -lstdc++ -lm
 
 SQL_PARTS = sql/type.sql sql/bridge_tables.sql sql/bridge_config.sql sql/bridge_rules.sql sql/bridge_store.sql sql/bridge_views.sql \
-	sql/bridge_redis.sql sql/bridge_query.sql sql/bridge_alter.sql
+	sql/bridge_redis.sql sql/bridge_query.sql sql/bridge_alter.sql sql/bridge_probe.sql
 DATA_built = topk--$(EXTVERSION).sql
 
 # Each library has its own copy of the sketch code, so nothing but entry points may be visible (PostgreSQL 15

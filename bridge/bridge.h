@@ -26,5 +26,6 @@ extern PGDLLEXPORT Datum topk_system_id(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum topk_kafka_validator(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum topk_redis_validator(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum topk_path_error(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum topk_probe(PG_FUNCTION_ARGS);
 
 #endif

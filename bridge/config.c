@@ -66,12 +66,17 @@ add_property(SourceConfig *config, const char *name, const char *value, bool sec
 	property->secret = secret;
 }
 
-static void
-load_properties(SourceConfig *config, const char *server, Oid owner, MemoryContext context)
+void
+config_load_server(SourceConfig *config, MemoryContext context)
 {
-	List *options = host_server_options(server, owner);
-	const char *brokers = host_option(options, "bootstrap_servers", NULL);
+	const char *server = config->server;
+	List *options;
+	const char *brokers;
 
+	if (config->properties != NULL)
+		return;
+	options = host_server_options(server, config->owner);
+	brokers = host_option(options, "bootstrap_servers", NULL);
 	if (brokers == NULL)
 		ereport(ERROR, errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
 				errmsg("server \"%s\" has no option bootstrap_servers", server),
@@ -207,8 +212,6 @@ config_load(int32 source_id, MemoryContext context)
 	Datum values[] = {Int32GetDatum(source_id)};
 	SourceConfig *config;
 	PathSet set = {.context = context};
-	char *server;
-	Oid owner;
 	bool enabled;
 
 	if (spi_run(&statement, values, NULL) == 0)
@@ -219,8 +222,8 @@ config_load(int32 source_id, MemoryContext context)
 	config->source_id = source_id;
 	config->name = spi_text(0, 1, context);
 	config->topic = spi_text(0, 2, context);
-	server = spi_text(0, 3, context);
-	owner = DatumGetObjectId(spi_datum(0, 4));
+	config->server = spi_text(0, 3, context);
+	config->owner = DatumGetObjectId(spi_datum(0, 4));
 	enabled = spi_bool(0, 5);
 	config->workers = spi_int32(0, 6);
 	config->extract.event_type_path = add_path(&set, spi_text(0, 7, context));
@@ -241,6 +244,6 @@ config_load(int32 source_id, MemoryContext context)
 	config->extract.n_paths = set.n;
 	config->runs = enabled && config->extract.n_rules > 0;
 	if (config->runs)
-		load_properties(config, server, owner, context);
+		config_load_server(config, context);
 	return config;
 }

@@ -15,20 +15,26 @@ typedef struct SourceConfig
 	int64 version;
 	char *name;
 	char *topic;
-	bool runs; /* enabled, and has a rule */
+	char *server; /* the foreign server's name */
+	Oid owner;    /* whose user mapping is used */
+	bool runs;    /* enabled, and has a rule */
 	int workers;
 	int64 flush_interval; /* us */
 	uint32 k;
 	uint32 capacity;
 	TkExtractConfig extract;
 	int n_properties;
-	Property *properties; /* for consumer_open; holds secrets, never shown */
+	Property *properties; /* for consumer_open; NULL: not loaded.  Holds secrets, never shown */
 } SourceConfig;
 
 /*
  * Inside a step: reads the configuration into `context`, where all of it lives.  NULL: there is no such
- * source.  What cannot work (a server that is gone, a path that does not parse) is an error.
+ * source.  What cannot work (a server that is gone, a path that does not parse) is an error.  The properties
+ * are loaded if the source runs.
  */
 extern SourceConfig *config_load(int32 source_id, MemoryContext context);
+
+/* Inside a step: loads the properties also of a source that does not run. */
+extern void config_load_server(SourceConfig *config, MemoryContext context);
 
 #endif

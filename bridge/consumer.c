@@ -248,6 +248,23 @@ consumer_partition_count(Consumer *consumer, int timeout_ms, int *count, Consume
 }
 
 bool
+consumer_brokers(Consumer *consumer, int timeout_ms, char *list, size_t size, ConsumerError *error)
+{
+	const struct rd_kafka_metadata *metadata;
+	rd_kafka_resp_err_t err = rd_kafka_metadata(consumer->handle, 0, NULL, &metadata, timeout_ms);
+	size_t used = 0;
+
+	if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
+		return fail_kafka(error, err, "could not reach the Kafka brokers");
+	list[0] = '\0';
+	for (int i = 0; i < metadata->broker_cnt && used < size; i++)
+		used += (size_t) snprintf(list + used, size - used, "%s%s:%d", i > 0 ? ", " : "",
+								  metadata->brokers[i].host, metadata->brokers[i].port);
+	rd_kafka_metadata_destroy(metadata);
+	return true;
+}
+
+bool
 consumer_log_range(Consumer *consumer, int32_t partition, int timeout_ms, int64_t *low, int64_t *high,
 				   ConsumerError *error)
 {

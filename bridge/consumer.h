@@ -68,6 +68,9 @@ void consumer_close(Consumer *consumer);
 /* The number of partitions of the topic, by a metadata request. */
 bool consumer_partition_count(Consumer *consumer, int timeout_ms, int *count, ConsumerError *error);
 
+/* The brokers that the cluster names, as "host:port, host:port", cut to `size`. */
+bool consumer_brokers(Consumer *consumer, int timeout_ms, char *list, size_t size, ConsumerError *error);
+
 /* The first offset that a partition holds, and the one after its last, by asking the broker. */
 bool consumer_log_range(Consumer *consumer, int32_t partition, int timeout_ms, int64_t *low, int64_t *high,
 						ConsumerError *error);

@@ -21,7 +21,7 @@ typedef struct HostArgs
 {
 	Oid database;
 	int32 id;     /* source_id, or sink_id of a publisher */
-	int32 number; /* a worker's number within its source */
+	int32 number; /* a worker's number within its source; of a probe, the handle of its segment */
 } HostArgs;
 
 /* Length of the messages that are kept in the statistics. */
@@ -97,5 +97,6 @@ extern PGDLLEXPORT void topk_manager_main(Datum arg);
 extern PGDLLEXPORT void topk_worker_main(Datum arg);
 extern PGDLLEXPORT void topk_closer_main(Datum arg);
 extern PGDLLEXPORT void topk_publisher_main(Datum arg);
+extern PGDLLEXPORT void topk_probe_main(Datum arg);
 
 #endif

@@ -95,7 +95,7 @@ sub _rules_sql
     my ($self) = @_;
     return join "\n", map {
         my %rule = %{$_};
-        $rule{dimensions} = encode_json($rule{dimensions}) if $rule{dimensions};
+        $rule{$_} = encode_json($rule{$_}) for grep { $rule{$_} } qw(dimensions filter);
         _call('topk.create_rule', { source => $self->{name}, %rule });
     } @{ $self->{rules} };
 }
