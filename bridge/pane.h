@@ -92,8 +92,8 @@ void tk_pane_set_free(TkPaneSet *set);
 
 /*
  * Counts every yield of an event with outcome TK_COUNTED in its lists: `all`, and for each dimension of its
- * rule the list of the value and the list across values.  Too late events are not for here: the caller has judged.  On any
- * status but TK_OK throw the set away (see above).
+ * rule the list of the value and the list across values.  Too late events are not for here: the caller has
+ * judged.  On any status but TK_OK throw the set away (see above).
  */
 TkStatus tk_pane_add(TkPaneSet *set, const TkEvent *event);
 

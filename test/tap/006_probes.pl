@@ -190,6 +190,16 @@ for my $call ("check_source('orders')", "preview('orders')", "test_rule('orders'
 $pipeline->value('GRANT EXECUTE ON FUNCTION topk.check_source, topk.probe TO somebody');
 is($pipeline->value("SET ROLE somebody; SELECT count(*) FROM topk.check_source('orders')"), 3, 'for who it is granted to');
 
+# ---- brokers that do not answer ----
+
+$kafka->freeze_node(1);
+$start = time;
+like($pipeline->value("SELECT reachable, reason FROM topk.check_source('orders')"), qr/^f\|.*(brokers|timed out)/i, 'a broker that does not answer');
+like(error_of("SELECT topk.preview('orders')"), qr/ERROR:  .*(brokers|timed out)/i, '... and has no messages to show');
+cmp_ok(time - $start, '<', 22, '... each within its time');
+$kafka->thaw_node(1);
+$pipeline->wait_for("SELECT bool_and(reachable) FROM topk.check_source('orders')", 't', 60);
+
 # ---- the backend maps neither library ----
 
 is( $pipeline->value("SELECT count(*) FROM topk.check_source('orders');

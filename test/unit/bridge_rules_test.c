@@ -311,6 +311,50 @@ check_filtered_rules(void)
 	tk_extractor_free(f.extractor);
 }
 
+/* Of the sanitizer's run-time; gcc does not come with its header. */
+int __sanitizer_install_malloc_and_free_hooks(void (*malloc_hook)(const volatile void *, size_t),
+											  void (*free_hook)(const volatile void *));
+
+static int n_allocations;
+
+static void
+count_allocation(const volatile void *block, size_t size)
+{
+	(void) block;
+	(void) size;
+	n_allocations++;
+}
+
+static void
+ignore_free(const volatile void *block)
+{
+	(void) block;
+}
+
+/* Once a message of each shape has been read, no other allocates. */
+static void
+check_allocations(void)
+{
+	static const char *const fields[] = {
+		"\"a\":[1,2,3.5,4],\"l\":[{\"i\":1,\"w\":2,\"d\":3},{\"i\":\"x\",\"w\":1}]", "\"a\":\"one\"",
+		"\"a\":[],\"l\":{}", "\"a\":{}"};
+	Fixture f;
+	int before;
+
+	set_up(&f);
+	add_rule(&f, "a", "a", NULL, "d");
+	add_rule(&f, "l", "l.i", "l.w", "l.d");
+	finish(&f);
+	__sanitizer_install_malloc_and_free_hooks(count_allocation, ignore_free);
+	for (int i = 0; i < 4; i++)
+		yields_of(&f, fields[i]);
+	before = n_allocations;
+	for (int i = 0; i < 400; i++)
+		yields_of(&f, fields[i % 4]);
+	tap_ok(before > 0 && n_allocations == before, "in the steady state nothing is allocated");
+	tk_extractor_free(f.extractor);
+}
+
 static void
 check_names(void)
 {
@@ -329,6 +373,7 @@ main(void)
 	check_conditions();
 	check_order_of_numbers();
 	check_filtered_rules();
+	check_allocations();
 	check_names();
 	return tap_done();
 }
