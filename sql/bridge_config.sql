@@ -116,6 +116,7 @@ BEGIN
     PERFORM topk.check_range('capacity', s.capacity, s.k, 65536);
     PERFORM topk.check_interval('out_of_orderness', s.out_of_orderness, '0 seconds', '1 day');
     PERFORM topk.check_interval('allowed_lateness', s.allowed_lateness, '0 seconds', '1 day');
+    PERFORM topk.check_lateness(d, s.allowed_lateness) FROM topk.source_window d WHERE d.source_id = s.source_id;
     PERFORM topk.check_interval('idle_timeout', s.idle_timeout, '1 second', '1 day');
     PERFORM topk.check_interval('max_future', s.max_future, '0 seconds', '365 days');
     PERFORM topk.check_interval('flush_interval', s.flush_interval, '10 milliseconds', '1 minute');
@@ -143,7 +144,8 @@ CREATE FUNCTION topk.create_source(
     max_future       interval DEFAULT '10 minutes',
     flush_interval   interval DEFAULT '1 second',
     k                integer DEFAULT 100,
-    capacity         integer DEFAULT NULL
+    capacity         integer DEFAULT NULL,
+    time_zone        text DEFAULT NULL
 ) RETURNS integer LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -204,7 +206,7 @@ BEGIN
     INSERT INTO topk.closer (source_id) VALUES (id);
     PERFORM topk.add_window(id, '1-minute', '1 minute', '26 hours', '1 hour') WHERE pane_size <= '1 minute';
     PERFORM topk.add_window(id, '1-hour', '1 hour', '35 days', '1 day');
-    PERFORM topk.add_window(id, '1-day', '1 day', '400 days', '7 days');
+    PERFORM topk.add_window(id, '1-day', '1 day', '400 days', '7 days', time_zone => topk.check_time_zone(time_zone, pane_size));
     IF NOT topk.wake() THEN
         RAISE WARNING 'the topk launcher is not running, so source "%" will not be read', name
             USING HINT = 'Add topk_bridge to shared_preload_libraries and restart the server.';
@@ -213,19 +215,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION topk.create_source IS 'reads a Kafka topic from now on (once it has a rule); returns its source_id';
-
-CREATE FUNCTION topk.add_window(source_id integer, window_name text, size interval, retention interval, redis_ttl interval)
-RETURNS integer LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
-DECLARE
-    id integer;
-BEGIN
-    INSERT INTO topk.source_window (source_id, window_name, size, retention, redis_ttl)
-    VALUES (source_id, window_name, size, retention, redis_ttl) RETURNING window_id INTO id;
-    EXECUTE format('CREATE TABLE topk.win_%s PARTITION OF topk.win FOR VALUES IN (%s) PARTITION BY RANGE (window_start)', id, id);
-    RETURN id;
-END
-$$;
 
 -- What create_sink and alter_sink ask of a row.
 CREATE FUNCTION topk.check_sink_row(i topk.sink) RETURNS void LANGUAGE plpgsql STABLE AS $$

@@ -63,91 +63,125 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT coalesce(array_agg(p.pane), '{}') FROM panes p WHERE p.pane IS NOT NULL
 $$;
 
--- The first edge of a window that is not before a time.
-CREATE FUNCTION topk.next_edge(size interval, at timestamptz, origin timestamptz) RETURNS timestamptz
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-    SELECT CASE WHEN date_bin(size, at, origin) = at THEN at ELSE date_bin(size, at, origin) + size END
+-- The windows that nest in no other.
+CREATE FUNCTION topk.chain_tops(src integer) RETURNS SETOF integer LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT t.window_id FROM topk.source_window t WHERE t.source_id = src
+        AND NOT EXISTS (SELECT FROM topk.source_window o WHERE o.source_id = src AND t.window_id = ANY (o.nested))
 $$;
 
--- The windows of a source and the time from which on each has all that was counted.  Retention keeps more than it
--- promises, by up to a leaf, which is not relied on.  It is cut at an edge of the next coarser window, and never
--- before that one begins, so that what is older can be read there without counting anything twice.  The coarsest
--- window has everything until its first leaf goes into the archive.
-CREATE FUNCTION topk.stored_windows(src integer,
-    OUT window_id integer, OUT window_name text, OUT size interval, OUT origin timestamptz, OUT since timestamptz)
-RETURNS SETOF record LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT d.window_id, d.window_name, d.size, d.origin,
-           max(CASE WHEN d.kept_from IS NULL THEN '-infinity'
-                    WHEN d.coarser_size IS NOT NULL THEN topk.next_edge(d.coarser_size, d.kept_from, d.coarser_origin)
-                    WHEN EXISTS (SELECT FROM topk.archive a JOIN topk.list l USING (list_id) WHERE l.source_id = src)
-                        THEN topk.next_edge(d.size, d.kept_from, d.origin)
-                    ELSE '-infinity' END) OVER (ORDER BY d.size DESC, d.window_id DESC)
-    FROM (SELECT w.*, c.watermark - w.retention AS kept_from,
-                 lead(w.size) OVER by_size AS coarser_size, lead(w.origin) OVER by_size AS coarser_origin
-          FROM topk.source_window w JOIN topk.closer c USING (source_id) WHERE w.source_id = src
-          WINDOW by_size AS (ORDER BY w.size, w.window_id)) d
+-- A window and those that nest in it, each in the one before, and the time from which on each has all that was
+-- counted: cut at an edge of the next coarser one, and never before that one begins, so that what is older can be
+-- read there without counting anything twice.
+CREATE FUNCTION topk.window_chain(src integer, top integer, OUT d topk.source_window, OUT since timestamptz)
+RETURNS SETOF record LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+DECLARE
+    coarser topk.source_window;
+BEGIN
+    FOR d IN SELECT w.* FROM topk.source_window w WHERE w.source_id = src ORDER BY w.size DESC, w.window_id LOOP
+        IF coarser.window_id IS NOT NULL AND d.window_id = ANY (coarser.nested) THEN
+            since := greatest(since, topk.next_edge(coarser, topk.kept_since(d)));
+        ELSIF d.window_id = top THEN
+            since := topk.next_edge(d, topk.kept_since(d));
+        ELSE
+            CONTINUE;
+        END IF;
+        coarser := d;
+        RETURN NEXT;
+    END LOOP;
+END
 $$;
 
--- Runs of stored windows, [first, until), that hold the stretch [low, high): inside, as coarse as they fit and
--- are retained; then, for what is left at the edges, the finest that are.
-CREATE FUNCTION topk.cover(src integer, low timestamptz, high timestamptz,
+-- Runs of stored windows of one chain, [first, until), that hold the stretch [low, high), as far as they go back:
+-- inside, as coarse as they fit and are retained; then, for what is left at the edges, the finest that are.
+CREATE FUNCTION topk.chain_cover(src integer, top integer, low timestamptz, high timestamptz,
     OUT window_id integer, OUT window_name text, OUT first timestamptz, OUT until timestamptz, OUT inside boolean)
 RETURNS SETOF record LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
 #variable_conflict use_variable
 DECLARE
-    rest tstzmultirange := tstzmultirange(tstzrange(low, high));
-    d    record;
-    gap  tstzrange;
+    rest   tstzmultirange := tstzmultirange(tstzrange(low, high));
+    chain  topk.source_window[];
+    starts timestamptz[];
+    d      topk.source_window;
+    gap    tstzrange;
 BEGIN
+    SELECT array_agg(c.d), array_agg(c.since) INTO chain, starts FROM topk.window_chain(src, top) c;
     inside := true;
-    FOR d IN SELECT * FROM topk.stored_windows(src) w ORDER BY w.size DESC, w.window_id DESC LOOP
+    FOR i IN 1 .. cardinality(chain) LOOP
+        d := chain[i];
         window_id := d.window_id;
         window_name := d.window_name;
         FOR gap IN SELECT unnest(rest) LOOP
-            first := topk.next_edge(d.size, greatest(lower(gap), d.since), d.origin);
-            until := date_bin(d.size, upper(gap), d.origin);
+            first := topk.next_edge(d, greatest(lower(gap), starts[i]));
+            until := topk.window_start(d, upper(gap));
             CONTINUE WHEN first >= until;
             rest := rest - tstzmultirange(tstzrange(first, until));
             RETURN NEXT;
         END LOOP;
     END LOOP;
     inside := false;
-    FOR d IN SELECT * FROM topk.stored_windows(src) w ORDER BY w.size, w.window_id LOOP
+    FOR i IN REVERSE cardinality(chain) .. 1 LOOP
+        d := chain[i];
         window_id := d.window_id;
         window_name := d.window_name;
-        FOR gap IN SELECT unnest(rest * tstzmultirange(tstzrange(d.since, NULL))) LOOP
-            first := date_bin(d.size, lower(gap), d.origin);
-            until := topk.next_edge(d.size, upper(gap), d.origin);
+        FOR gap IN SELECT unnest(rest * tstzmultirange(tstzrange(starts[i], NULL))) LOOP
+            first := topk.window_start(d, lower(gap));
+            until := topk.next_edge(d, upper(gap));
             rest := rest - tstzmultirange(tstzrange(first, until));
             RETURN NEXT;
         END LOOP;
     END LOOP;
-    IF NOT isempty(rest) THEN
-        RAISE EXCEPTION 'what was counted before % is no longer stored by time', (SELECT max(w.since) FROM topk.stored_windows(src) w
-                WHERE w.size = (SELECT max(o.size) FROM topk.stored_windows(src) o))
+END
+$$;
+
+-- The chain that holds a stretch, with the narrowest edges, and of such the one of the fewest windows; NULL: none
+-- goes back as far.  Most sources have only one: there are two where the hours of UTC are cut by the days of a zone.
+CREATE FUNCTION topk.best_chain(src integer, low timestamptz, high timestamptz) RETURNS integer LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT t.window_id
+    FROM topk.chain_tops(src) t(window_id)
+    CROSS JOIN LATERAL (
+        SELECT range_agg(tstzrange(c.first, c.until)) AS held, coalesce(sum(c.until - c.first) FILTER (WHERE NOT c.inside), '0') AS edges,
+               sum(extract(epoch FROM c.until - c.first) / extract(epoch FROM w.size)) AS windows
+        FROM topk.chain_cover(src, t.window_id, low, high) c JOIN topk.source_window w USING (window_id)) c
+    WHERE c.held @> tstzrange(low, high)
+    ORDER BY c.edges, c.windows, t.window_id LIMIT 1
+$$;
+
+CREATE FUNCTION topk.cover(src integer, low timestamptz, high timestamptz,
+    OUT window_id integer, OUT window_name text, OUT first timestamptz, OUT until timestamptz, OUT inside boolean)
+RETURNS SETOF record LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+DECLARE
+    top integer := topk.best_chain(src, low, high);
+BEGIN
+    IF top IS NULL THEN
+        RAISE EXCEPTION 'what was counted before % is no longer stored by time', (
+                SELECT min(c.since) FROM topk.chain_tops(src) t(window_id), topk.window_chain(src, t.window_id) c WHERE (c.d).window_id = t.window_id)
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'It is part of topk.top_items_global only.  Ask for a later stretch.';
     END IF;
+    RETURN QUERY SELECT * FROM topk.chain_cover(src, top, low, high);
 END
 $$;
 COMMENT ON FUNCTION topk.cover IS 'the stored windows that topk.top_between reads for a stretch, and whether each is wholly inside';
 
--- The query that sums up the cells of a stretch; $1: the lists.  Every bound is a constant in it, so that the
--- planner leaves out all other leaves; the starts of windows come from topk.win_state, so that only windows
--- that exist are probed, each with one look into the leaf's key.
+-- The query that sums up the cells of a stretch, and says where they begin and end; $1: the lists.  Every bound is
+-- a constant in it, so that the planner leaves out all other leaves; the starts of windows come from
+-- topk.win_state, so that only windows that exist are probed, each with one look into the leaf's key.
 CREATE FUNCTION topk.stretch_query(src integer, low timestamptz, high timestamptz) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE SET datestyle = 'ISO' AS $$
     SELECT format('SELECT @extschema@.topk_merge(u.sketch ORDER BY u.start, u.list_id) FILTER (WHERE u.inside), '
-                  '@extschema@.topk_merge(u.sketch ORDER BY u.start, u.list_id) FILTER (WHERE NOT u.inside) '
+                  '@extschema@.topk_merge(u.sketch ORDER BY u.start, u.list_id) FILTER (WHERE NOT u.inside), %5$L::timestamptz, %6$L::timestamptz '
                   'FROM (SELECT l.pane AS start, l.list_id, l.pane >= %1$L AND l.pane <= %2$L AS inside, l.sketch FROM topk.live l '
                   'WHERE l.source_id = %3$s AND l.pane = ANY (%4$L::timestamptz[]) AND l.list_id = ANY ($1)',
-                  low, high - s.pane_size, src, topk.live_panes(src, low - s.pane_size + interval '1 microsecond', high))
-           || (SELECT coalesce(string_agg(format(
+                  low, high - s.pane_size, src, topk.live_panes(src, low - s.pane_size + interval '1 microsecond', high), c.first, c.until)
+           || c.stored || ') u'
+    FROM topk.source s
+    CROSS JOIN LATERAL (
+        SELECT min(c.first) AS first, max(c.until) AS until, string_agg(format(
                   ' UNION ALL SELECT w.window_start, w.list_id, %1$L::boolean, w.sketch FROM topk.win w WHERE w.window_id = %2$s '
                   'AND w.window_start >= %3$L AND w.window_start < %4$L AND w.list_id = ANY ($1) AND w.window_start = ANY (ARRAY('
                   'SELECT d.window_start FROM topk.win_state d WHERE d.window_id = %2$s AND d.window_start >= %3$L AND d.window_start < %4$L))',
-                  c.inside, c.window_id, c.first, c.until), ''), '') FROM topk.cover(src, low, high) c)
-           || ') u'
-    FROM topk.source s WHERE s.source_id = src
+                  c.inside, c.window_id, c.first, c.until), '') AS stored
+        FROM topk.cover(src, low, high) c) c
+    WHERE s.source_id = src
 $$;
 
 -- The items of all cells with lower bounds from the inner ones; see the top of this file.
@@ -194,9 +228,8 @@ BEGIN
     IF from_time = to_time THEN
         RETURN;
     END IF;
-    EXECUTE topk.stretch_query(src, from_time, to_time) INTO inner_cells, edge_cells
+    EXECUTE topk.stretch_query(src, from_time, to_time) INTO inner_cells, edge_cells, window_start, window_end
         USING topk.find_lists(src, item_type, dimension, value, tenant);
-    SELECT min(c.first), max(c.until) INTO window_start, window_end FROM topk.cover(src, from_time, to_time) c;
     all_cells := CASE WHEN edge_cells IS NULL THEN inner_cells WHEN inner_cells IS NULL THEN edge_cells
                       ELSE inner_cells OPERATOR(@extschema@.||) edge_cells END;
     RETURN QUERY SELECT i.*, @extschema@.topk_total(all_cells), window_start, window_end
@@ -252,7 +285,7 @@ BEGIN
     PERFORM topk.check_filter(src, source, item_type, dimension, value);
     n := topk.check_n(src, n);
     window_start := CASE WHEN at IS NULL THEN topk.newest_window(d) ELSE topk.check_retained(d, at) END;
-    window_end := window_start + d.size;
+    window_end := topk.window_end(d, window_start);
     lists := topk.find_lists(src, item_type, dimension, value, tenant);
     SELECT @extschema@.topk_merge(u.sketch ORDER BY u.start, u.list_id) INTO sketch
     FROM (SELECT w.window_start AS start, w.list_id, w.sketch FROM topk.win w
@@ -267,25 +300,12 @@ END
 $$;
 COMMENT ON FUNCTION topk.top IS 'the top items of the newest window of a source, or of the one that holds a time';
 
-CREATE FUNCTION topk.find_window(src integer, source text, window_name text) RETURNS topk.source_window
-LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
-#variable_conflict use_variable
-DECLARE
-    d topk.source_window;
-BEGIN
-    SELECT * INTO d FROM topk.source_window w WHERE w.source_id = src AND w.window_name = window_name;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'source "%" has no window %', source, coalesce(quote_literal(window_name), 'NULL') USING ERRCODE = 'undefined_object',
-            HINT = (SELECT format('It has %s.', string_agg(w.window_name, ', ' ORDER BY w.size)) FROM topk.source_window w WHERE w.source_id = src);
-    END IF;
-    RETURN d;
-END
-$$;
-
--- The start of the newest window that anything of its source was counted in; NULL: nothing was yet.
+-- The start of the newest complete window that anything of its source was counted in; NULL: nothing was yet.
 CREATE FUNCTION topk.newest_window(d topk.source_window) RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT greatest((SELECT max(ws.window_start) FROM topk.win_state ws WHERE ws.window_id = d.window_id),
-                    (SELECT date_bin(d.size, max(l.pane), d.origin) FROM topk.live l WHERE l.source_id = d.source_id))
+    SELECT n.start FROM greatest(
+        (SELECT max(ws.window_start) FROM topk.win_state ws WHERE ws.window_id = d.window_id),
+        (SELECT topk.window_start(d, max(l.pane)) FROM topk.live l WHERE l.source_id = d.source_id)) AS n(start)
+    WHERE n.start >= d.complete_since
 $$;
 
 -- The start of the window that holds a time, which must not have been dropped.
@@ -297,7 +317,11 @@ BEGIN
     IF NOT isfinite(at) THEN
         RAISE EXCEPTION 'no window holds the time %', at USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    start := date_bin(d.size, at, d.origin);
+    start := topk.window_start(d, at);
+    IF start < d.complete_since THEN
+        RAISE EXCEPTION 'window "%" of % is not complete', d.window_name, start USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = format('The window has what was counted from %s on.', d.complete_since), HINT = 'Ask topk.top_between for that time.';
+    END IF;
     IF start < kept AND NOT EXISTS (SELECT FROM topk.win_state ws WHERE ws.window_id = d.window_id AND ws.window_start = start) THEN
         RAISE EXCEPTION 'window "%" of % is no longer stored', d.window_name, start USING ERRCODE = 'object_not_in_prerequisite_state',
             DETAIL = format('Its retention is %s.', d.retention), HINT = 'Coarser windows are kept for longer.';

@@ -31,23 +31,23 @@ CREATE FUNCTION topk.sink_windows(id integer,
     OUT expire_at timestamptz, OUT change_tag text)
 RETURNS SETOF record LANGUAGE sql STABLE AS $$
     SELECT d.window_id, w.window_start, coalesce(ws.final, false), coalesce(ws.revision, 0), p.revision, e.expire_at,
-           concat_ws('/', ws.changed_at, w.tag)
+           concat_ws('/', ws.changed_at, w.tag, d.redis_ttl, d.retention)
     FROM topk.sink k
     JOIN topk.source_window d USING (source_id)
     JOIN topk.closer c USING (source_id)
     CROSS JOIN LATERAL (
         SELECT u.window_start, max(u.tag) AS tag FROM (
             SELECT ws.window_start, NULL AS tag FROM topk.win_state ws
-            WHERE ws.window_id = d.window_id AND (d.redis_ttl IS NULL OR c.watermark IS NULL
-                  OR ws.window_start > c.watermark - d.redis_ttl - d.size)
+            WHERE ws.window_id = d.window_id AND (c.watermark IS NULL
+                  OR ws.window_start > c.watermark - coalesce(d.redis_ttl, d.retention) - 2 * d.size)
             UNION ALL
-            SELECT date_bin(d.size, l.pane, d.origin), count(*) || '/' || sum(l.version) || '/' || sum(l.incarnation)
+            SELECT topk.window_start(d, l.pane), count(*) || '/' || sum(l.version) || '/' || sum(l.incarnation)
             FROM topk.live l WHERE l.source_id = k.source_id GROUP BY 1) u
         GROUP BY u.window_start) w
-    CROSS JOIN LATERAL (SELECT topk.redis_expiry(d.redis_ttl, c.watermark, w.window_start + d.size) AS expire_at) e
+    CROSS JOIN LATERAL (SELECT topk.redis_expiry(coalesce(d.redis_ttl, d.retention), c.watermark, topk.window_end(d, w.window_start)) AS expire_at) e
     LEFT JOIN topk.win_state ws ON ws.window_id = d.window_id AND ws.window_start = w.window_start
     LEFT JOIN topk.publication p ON p.sink_id = k.sink_id AND p.window_id = d.window_id AND p.window_start = w.window_start
-    WHERE k.sink_id = id AND e.expire_at > now()
+    WHERE k.sink_id = id AND e.expire_at > now() AND w.window_start >= d.complete_since
 $$;
 
 -- The keys of one window: a zset and the hash beside it for each group that the sink's template makes.
@@ -69,12 +69,13 @@ BEGIN
     SELECT * INTO src FROM topk.source WHERE source_id = k.source_id;
     SELECT 'tenant' = ANY (v), 'item_type' = ANY (v), 'value' = ANY (v) INTO by_tenant, by_type, by_value
     FROM topk.template_variables(k.window_key) v;
-    expire_at := topk.redis_expiry(d.redis_ttl, (SELECT watermark FROM topk.closer WHERE source_id = k.source_id), start + d.size);
+    expire_at := topk.redis_expiry(coalesce(d.redis_ttl, d.retention), (SELECT watermark FROM topk.closer WHERE source_id = k.source_id),
+                                   topk.window_end(d, start));
 
     RETURN QUERY
     SELECT topk.redis_key(k.window_key, VARIADIC v.variables), topk.redis_key(k.meta_key, VARIADIC v.variables), i.members, i.scores,
            ARRAY['windowStart', (extract(epoch FROM start) * 1000)::bigint::text,
-                 'windowEnd', (extract(epoch FROM start + d.size) * 1000)::bigint::text,
+                 'windowEnd', (extract(epoch FROM topk.window_end(d, start)) * 1000)::bigint::text,
                  'k', cardinality(i.members)::text, 'final', g.final::integer::text, 'revision', g.revision::text,
                  'total', @extschema@.topk_total(g.sketch)::text, 'maxError', @extschema@.topk_max_error(g.sketch)::text],
            expire_at

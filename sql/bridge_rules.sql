@@ -238,11 +238,10 @@ CREATE FUNCTION topk.unshare_lists(src integer, item_type text, dimensions jsonb
 DECLARE
     l record;
 BEGIN
+    PERFORM topk.lock_windows(src); -- no close between the copies, and no window made: each pane is copied once
     FOR l IN SELECT * FROM topk.list li WHERE li.source_id = src AND li.item_type = item_type AND li.base_id <> li.list_id
         AND NOT dimensions ? li.dimension
     LOOP
-        -- a close that is moving panes into windows is waited for, and the next one waits: each is copied once
-        PERFORM FROM topk.live v WHERE v.source_id = src AND v.list_id = l.base_id ORDER BY v.pane, v.incarnation FOR UPDATE;
         INSERT INTO topk.win SELECT w.window_id, w.window_start, l.list_id, w.sketch FROM topk.win w WHERE w.list_id = l.base_id;
         INSERT INTO topk.archive SELECT l.list_id, a.sketch FROM topk.archive a WHERE a.list_id = l.base_id;
         UPDATE topk.live SET sealed = true WHERE source_id = src AND NOT sealed AND list_id = l.base_id;

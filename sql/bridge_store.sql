@@ -112,37 +112,6 @@ CREATE FUNCTION topk.forget_idle(src integer, worker integer) RETURNS void LANGU
     FROM topk.source s WHERE p.source_id = src AND s.source_id = src AND p.idle AND p.partition % s.workers = forget_idle.worker
 $$;
 
--- The width of a leaf of topk.win: 360 windows (6 hours of minutes, 15 days of hours, 360 days of days).
-CREATE FUNCTION topk.leaf_size(size interval) RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT size * 360 $$;
-
--- Makes the leaves that a close will need, and the next one.  LIKE and ATTACH, since CREATE ... PARTITION OF
--- waits for every reader of the parent.  Called in a transaction of its own.
-CREATE FUNCTION topk.make_leaves(src integer) RETURNS integer LANGUAGE plpgsql AS $$
-DECLARE
-    leaf record;
-    made integer := 0;
-BEGIN
-    FOR leaf IN
-        SELECT DISTINCT d.window_id, format('win_%s_%s', d.window_id, to_char(b.start AT TIME ZONE 'UTC', 'YYYYMMDD"t"HH24MI')) AS name,
-               b.start, b.start + topk.leaf_size(d.size) AS until
-        FROM topk.source_window d
-        CROSS JOIN (SELECT DISTINCT l.pane FROM topk.live l WHERE l.source_id = src) l
-        CROSS JOIN LATERAL (SELECT date_bin(topk.leaf_size(d.size), l.pane, d.origin) AS start) at
-        CROSS JOIN LATERAL (VALUES (at.start), (date_bin(topk.leaf_size(d.size), l.pane + topk.leaf_size(d.size) / 10, d.origin))) AS b(start)
-        WHERE d.source_id = src
-    LOOP
-        CONTINUE WHEN to_regclass(format('topk.%I', leaf.name)) IS NOT NULL;
-        EXECUTE format('CREATE TABLE topk.%I (LIKE topk.win INCLUDING STORAGE INCLUDING COMPRESSION, PRIMARY KEY (window_start, list_id), '
-                       'CHECK (window_id = %s), CHECK (window_start >= %L AND window_start < %L))',
-                       leaf.name, leaf.window_id, leaf.start, leaf.until);
-        EXECUTE format('ALTER TABLE topk.win_%s ATTACH PARTITION topk.%I FOR VALUES FROM (%L) TO (%L)',
-                       leaf.window_id, leaf.name, leaf.start, leaf.until);
-        made := made + 1;
-    END LOOP;
-    RETURN made;
-END
-$$;
-
 -- One close: sealed panes that the watermark has passed move into every window that contains them; windows
 -- whose end it has passed, and of which nothing is left to take in, become final.  Only the removal of a row
 -- counts it, so a crash repeats nothing; a row that is not visible yet is the next close's.  At most `most`
@@ -156,6 +125,7 @@ DECLARE
 BEGIN
     moved := 0;
     finals := 0;
+    PERFORM topk.lock_windows(src);
     watermark := topk.source_watermark(src); -- before, and in an earlier statement than, what it is used for
     IF watermark IS NULL THEN
         RETURN;
@@ -169,7 +139,7 @@ BEGIN
             WHERE l.source_id = src AND l.pane = v.pane AND l.list_id = v.list_id AND l.incarnation = v.incarnation
             RETURNING l.pane, l.list_id, l.sketch
         ), merged AS (
-            SELECT d.window_id, date_bin(d.size, g.pane, d.origin) AS window_start, g.list_id,
+            SELECT d.window_id, topk.window_start(d, g.pane) AS window_start, g.list_id,
                    @extschema@.topk_merge(g.sketch ORDER BY g.pane) AS sketch, count(*) AS panes
             FROM gone g CROSS JOIN topk.source_window d WHERE d.source_id = src GROUP BY 1, 2, 3
         )
@@ -183,8 +153,9 @@ BEGIN
 
     UPDATE topk.win_state ws SET final = true, revision = 1, changed_at = now()
     FROM topk.source_window d
-    WHERE d.source_id = src AND ws.window_id = d.window_id AND NOT ws.final AND ws.window_start + d.size <= watermark
-        AND NOT EXISTS (SELECT FROM topk.live l WHERE l.source_id = src AND l.pane >= ws.window_start AND l.pane < ws.window_start + d.size);
+    WHERE d.source_id = src AND ws.window_id = d.window_id AND NOT ws.final AND topk.window_end(d, ws.window_start) <= watermark
+        AND NOT EXISTS (SELECT FROM topk.live l WHERE l.source_id = src AND l.pane >= ws.window_start
+                        AND l.pane < topk.window_end(d, ws.window_start));
     GET DIAGNOSTICS finals = ROW_COUNT;
     UPDATE topk.closer c SET watermark = watermark, last_close_at = now(), last_error = NULL, last_error_at = NULL
     WHERE c.source_id = src AND (moved > 0 OR finals > 0 OR c.last_error IS NOT NULL
@@ -214,8 +185,9 @@ CREATE FUNCTION topk.drop_leaf(src integer) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     leaf record;
 BEGIN
+    PERFORM topk.lock_windows(src);
     SELECT d.window_id, c.relname AS name, b.start, b.start + topk.leaf_size(d.size) AS until,
-           NOT EXISTS (SELECT FROM topk.source_window o WHERE o.source_id = src AND o.size > d.size) AS coarsest INTO leaf
+           d.window_id = topk.coarsest_window(src) AS coarsest INTO leaf
     FROM topk.source_window d
     JOIN topk.closer st USING (source_id)
     JOIN pg_catalog.pg_inherits i ON i.inhparent = to_regclass('topk.win_' || d.window_id)
@@ -249,6 +221,6 @@ BEGIN
                    AND (c.last_error IS NOT NULL OR c.watermark IS NULL OR c.watermark < reached - interval '10 seconds'))
         OR EXISTS (SELECT FROM topk.live l WHERE l.source_id = src AND l.sealed AND l.pane <= reached - pane_size)
         OR EXISTS (SELECT FROM topk.source_window d JOIN topk.win_state ws USING (window_id)
-                   WHERE d.source_id = src AND NOT ws.final AND ws.window_start <= reached - d.size);
+                   WHERE d.source_id = src AND NOT ws.final AND topk.window_end(d, ws.window_start) <= reached);
 END
 $$;

@@ -96,9 +96,12 @@ CREATE TABLE topk.source_window (
     source_id   integer NOT NULL REFERENCES topk.source ON DELETE CASCADE,
     window_name text NOT NULL,
     size        interval NOT NULL,
-    origin      timestamptz NOT NULL DEFAULT 'epoch',
+    origin      timestamptz NOT NULL DEFAULT 'epoch', -- where one of them begins
+    time_zone   text,                          -- of windows of whole days; NULL: they have one length
     retention   interval NOT NULL,
-    redis_ttl   interval,                      -- NULL: none
+    redis_ttl   interval,                      -- NULL: retention
+    complete_since timestamptz NOT NULL DEFAULT '-infinity', -- those that began earlier lack something, and are not shown
+    nested      integer[] NOT NULL DEFAULT '{}', -- the windows of which each lies within one of these
     UNIQUE (source_id, window_name)
 );
 COMMENT ON TABLE topk.source_window IS 'the tumbling windows of a source';

@@ -6,7 +6,7 @@
 -- in yet.  A filter on window_start, list columns or window_name reaches the tables.
 CREATE VIEW topk.window_sketch WITH (security_invoker = true) AS
 SELECT s.name AS source, m.tenant, m.item_type, m.dimension, m.value, d.window_name, m.window_start,
-       m.window_start + d.size AS window_end, coalesce(ws.final, false) AS final, coalesce(ws.revision, 0) AS revision,
+       topk.window_end(d, m.window_start) AS window_end, coalesce(ws.final, false) AS final, coalesce(ws.revision, 0) AS revision,
        m.sketch, s.k, s.source_id, d.window_id
 FROM topk.source s
 JOIN topk.source_window d USING (source_id)
@@ -15,9 +15,9 @@ CROSS JOIN LATERAL (
     FROM topk.list li
     JOIN (SELECT w.window_start, w.list_id, w.sketch FROM topk.win w WHERE w.window_id = d.window_id
           UNION ALL
-          SELECT date_bin(d.size, l.pane, d.origin), l.list_id, l.sketch FROM topk.live l WHERE l.source_id = d.source_id
+          SELECT topk.window_start(d, l.pane), l.list_id, l.sketch FROM topk.live l WHERE l.source_id = d.source_id
     ) u ON u.list_id = li.base_id
-    WHERE li.source_id = d.source_id
+    WHERE li.source_id = d.source_id AND u.window_start >= d.complete_since
     GROUP BY u.window_start, li.tenant, li.item_type, li.dimension, li.value
 ) m
 LEFT JOIN topk.win_state ws ON ws.window_id = d.window_id AND ws.window_start = m.window_start;
@@ -41,13 +41,13 @@ COMMENT ON VIEW topk.top_items_by_value IS 'the top items of each window, tenant
 CREATE VIEW topk.global_sketch WITH (security_invoker = true) AS
 SELECT s.name AS source, m.tenant, m.item_type, m.sketch, s.k, s.source_id
 FROM topk.source s
+JOIN topk.source_window d ON d.window_id = topk.coarsest_window(s.source_id)
 CROSS JOIN LATERAL (
     SELECT li.tenant, li.item_type, @extschema@.topk_merge(u.sketch) AS sketch
     FROM topk.list li
     JOIN (SELECT a.list_id, a.sketch FROM topk.archive a
           UNION ALL
-          SELECT w.list_id, w.sketch FROM topk.win w
-          WHERE w.window_id = (SELECT d.window_id FROM topk.source_window d WHERE d.source_id = s.source_id ORDER BY d.size DESC LIMIT 1)
+          SELECT w.list_id, w.sketch FROM topk.win w WHERE w.window_id = d.window_id
           UNION ALL
           SELECT l.list_id, l.sketch FROM topk.live l WHERE l.source_id = s.source_id
     ) u ON u.list_id = li.list_id
