@@ -4,7 +4,7 @@
  * Each cycle: if sealed panes have been passed by the watermark, or windows may become final, make the leaves
  * that the stored windows need, then run topk.close() until nothing is left to move, each time in a
  * transaction of its own.  Once a minute: drop what retention has passed.  All of it is SQL
- * (sql/bridge_store.sql).
+ * (sql/bridge_store.sql, sql/bridge_retention.sql).
  */
 #include "postgres.h"
 
@@ -81,6 +81,29 @@ drop_leaf(void *arg)
 	cycle->due = !spi_is_null(0, 1);
 }
 
+/* One batch of letters and the like. */
+static void
+trim(void *arg)
+{
+	static SpiStatement statement = {"SELECT topk.trim($1)", 1, {INT4OID}, NULL};
+	CloseCycle *cycle = arg;
+	Datum values[] = {Int32GetDatum(cycle->source_id)};
+
+	spi_run(&statement, values, NULL);
+	cycle->due = spi_bool(0, 1);
+}
+
+static void
+collect_lists(void *arg)
+{
+	static SpiStatement statement = {"SELECT topk.collect_lists($1)", 1, {INT4OID}, NULL};
+	CloseCycle *cycle = arg;
+	Datum values[] = {Int32GetDatum(cycle->source_id)};
+
+	spi_run(&statement, values, NULL);
+	cycle->due = false;
+}
+
 static void
 note_pid(void *arg)
 {
@@ -131,14 +154,14 @@ run_cycle(CloseCycle *cycle, HostError *error)
 }
 
 static void
-run_retention(CloseCycle *cycle)
+run_while_due(HostStep step, CloseCycle *cycle)
 {
 	HostError error;
 
 	cycle->due = true;
 	while (cycle->due && !host_should_stop())
 	{
-		if (host_try(drop_leaf, cycle, &error))
+		if (host_try(step, cycle, &error))
 			continue;
 		ereport(error.sqlstate == ERRCODE_LOCK_NOT_AVAILABLE ? DEBUG1 : WARNING, errcode(error.sqlstate),
 				errmsg("topk retention: %s", error.message));
@@ -176,7 +199,9 @@ topk_closer_main(Datum arg)
 			break;
 		if (failures == 0 && TimestampDifferenceExceeds(retained, GetCurrentTimestamp(), RETENTION_MS))
 		{
-			run_retention(&cycle);
+			run_while_due(drop_leaf, &cycle);
+			run_while_due(trim, &cycle);
+			run_while_due(collect_lists, &cycle);
 			retained = GetCurrentTimestamp();
 		}
 		host_wait(failures == 0 ? CYCLE_MS : host_backoff(failures, 10000));

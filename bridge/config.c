@@ -202,7 +202,8 @@ static const char source_sql[] =
 	"SELECT s.name, s.topic, s.server, s.owner, s.enabled, s.workers, s.event_type_path, s.time_path, "
 	"s.tenant_path, s.k, "
 	"s.capacity, topk.us(s.flush_interval), topk.us(s.pane_size), topk.us(s.out_of_orderness), "
-	"topk.us(s.allowed_lateness), topk.us(s.idle_timeout), topk.us(s.max_future), st.config_version "
+	"topk.us(s.allowed_lateness), topk.us(s.idle_timeout), topk.us(s.max_future), st.config_version, "
+	"s.late_policy = 'keep' "
 	"FROM topk.source s JOIN topk.source_state st USING (source_id) WHERE s.source_id = $1";
 
 SourceConfig *
@@ -238,6 +239,7 @@ config_load(int32 source_id, MemoryContext context)
 	config->extract.time.idle_timeout = spi_int64(0, 16);
 	config->extract.time.max_future = spi_int64(0, 17);
 	config->version = spi_int64(0, 18);
+	config->keep_late = spi_bool(0, 19);
 	config->extract.max_message_bytes = MAX_MESSAGE_BYTES;
 	load_rules(config, &set);
 	config->extract.paths = set.paths;

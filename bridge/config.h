@@ -17,7 +17,8 @@ typedef struct SourceConfig
 	char *topic;
 	char *server; /* the foreign server's name */
 	Oid owner;    /* whose user mapping is used */
-	bool runs;    /* enabled, and has a rule */
+	bool runs;      /* enabled, and has a rule */
+	bool keep_late; /* too late events go to topk.late_event */
 	int workers;
 	int64 flush_interval; /* us */
 	uint32 k;

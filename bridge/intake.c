@@ -1,5 +1,5 @@
 /*
- * intake.c - from what the consumer read to panes, clocks, counts and dead letters (see intake.h).
+ * intake.c - from what the consumer read to panes, clocks, counts and letters (see intake.h).
  */
 #include "postgres.h"
 
@@ -15,7 +15,7 @@ intake_create(StoreSession *session, MemoryContext context)
 	intake->session = session;
 	session->rule_counts =
 		MemoryContextAllocZero(context, sizeof(StoreRuleCounts) * Max(session->config->extract.n_rules, 1));
-	intake->letters = AllocSetContextCreate(context, "topk dead letters", ALLOCSET_DEFAULT_SIZES);
+	intake->letters = AllocSetContextCreate(context, "topk letters", ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < session->n_partitions; i++)
 		intake->n_by_number = Max(intake->n_by_number, session->partitions[i].partition + 1);
 	intake->by_number =
@@ -32,32 +32,37 @@ letter_alloc(Intake *intake, size_t size)
 	return MemoryContextAllocExtended(intake->letters, size, MCXT_ALLOC_NO_OOM);
 }
 
+/* Keeps a message for the next flush; `about` says why.  Its tenant is copied, its event type is the rule's.
+ */
 static bool
-keep_letter(Intake *intake, const ConsumerEvent *message, TkReason reason)
+keep_letter(Intake *intake, const ConsumerEvent *message, const StoreLetter *about)
 {
 	size_t key_len = Min(message->key_len, INTAKE_KEPT_BYTES);
 	size_t payload_len = Min(message->payload_len, INTAKE_KEPT_BYTES);
-	StoreDeadLetter *letter = letter_alloc(intake, sizeof(StoreDeadLetter) + key_len + payload_len);
+	size_t size = sizeof(StoreLetter) + about->tenant.len + key_len + payload_len;
+	StoreLetter *letter = letter_alloc(intake, size);
 	char *bytes = (char *) (letter + 1);
 
 	if (letter == NULL)
 	{
-		host_error(&intake->error, ERRCODE_OUT_OF_MEMORY, "out of memory for a dead letter");
+		host_error(&intake->error, ERRCODE_OUT_OF_MEMORY, "out of memory for a letter");
 		return false;
 	}
-	*letter = (StoreDeadLetter){.partition = message->partition,
-								.offset = message->offset,
-								.reason = reason,
-								.key_len = key_len,
-								.payload_len = payload_len,
-								.payload_bytes = message->payload_len,
-								.next = intake->session->dead_letters};
+	*letter = *about;
+	letter->partition = message->partition;
+	letter->offset = message->offset;
+	letter->key_len = key_len;
+	letter->payload_len = payload_len;
+	letter->payload_bytes = message->payload_len;
 	if (message->key != NULL)
 		letter->key = memcpy(bytes, message->key, key_len);
 	if (message->payload != NULL)
 		letter->payload = memcpy(bytes + key_len, message->payload, payload_len);
-	intake->session->dead_letters = letter;
-	intake->letter_bytes += sizeof(StoreDeadLetter) + key_len + payload_len;
+	if (about->tenant.len > 0)
+		letter->tenant.data = memcpy(bytes + key_len + payload_len, about->tenant.data, about->tenant.len);
+	letter->next = intake->session->letters;
+	intake->session->letters = letter;
+	intake->letter_bytes += size;
 	return true;
 }
 
@@ -82,17 +87,25 @@ count_rules(const Intake *intake, const TkEvent *event, TkLateness lateness)
 	}
 }
 
-/* An event with an item: judged by the watermark just before it, then counted unless it is too late. */
+/* It is older than its partition's watermark, which it has not moved. */
+static bool
+take_too_late(Intake *intake, StorePartition *partition, const ConsumerEvent *message, const TkEvent *event)
+{
+	partition->counts.too_late++;
+	return !intake->session->config->keep_late ||
+		   keep_letter(intake, message,
+					   &(StoreLetter){.event_time = event->time,
+									  .watermark = partition->clock.watermark,
+									  .tenant = event->tenant,
+									  .event_type = event->yields[0].rule->event_type});
+}
+
+/* An event with an item, which is not too late by the watermark just before it. */
 static bool
 count_event(Intake *intake, StorePartition *partition, const TkEvent *event, TkLateness lateness)
 {
 	TkStatus status;
 
-	if (lateness == TK_TOO_LATE)
-	{
-		partition->counts.too_late++;
-		return true;
-	}
 	partition->counts.counted++;
 	partition->counts.late += lateness == TK_LATE;
 	status = tk_pane_add(intake->session->panes, event);
@@ -130,6 +143,8 @@ take_message(Intake *intake, StorePartition *partition, const ConsumerEvent *mes
 	switch (event.outcome)
 	{
 		case TK_COUNTED:
+			if (lateness == TK_TOO_LATE)
+				return take_too_late(intake, partition, message, &event);
 			return count_event(intake, partition, &event, lateness);
 		case TK_NO_RULE:
 			counts->no_rule++;
@@ -145,7 +160,7 @@ take_message(Intake *intake, StorePartition *partition, const ConsumerEvent *mes
 			return true;
 		default:
 			counts->dead_letters++;
-			return keep_letter(intake, message, event.reason);
+			return keep_letter(intake, message, &(StoreLetter){.reason = event.reason});
 	}
 }
 
@@ -176,7 +191,7 @@ intake_take(Intake *intake, const ConsumerEvent *event, int64 now)
 void
 intake_flushed(Intake *intake)
 {
-	intake->session->dead_letters = NULL;
+	intake->session->letters = NULL;
 	MemoryContextReset(intake->letters);
 	intake->letter_bytes = 0;
 }

@@ -1,5 +1,5 @@
 /*
- * intake.h - from what the consumer read to panes, clocks, counts and dead letters, in memory.
+ * intake.h - from what the consumer read to panes, clocks, counts and letters, in memory.
  *
  * The hot path of a worker.  Nothing here touches the database or the network, and nothing raises an error: a
  * memory context that is out of memory makes it return false, and the session is thrown away.
@@ -13,14 +13,14 @@
 #include "extract.h"
 #include "store.h"
 
-/* A dead letter keeps this much of its payload and key. */
+/* A letter (a dead letter, or a too late event) keeps this much of its payload and key. */
 #define INTAKE_KEPT_BYTES (64 * 1024)
 
 typedef struct Intake
 {
 	StoreSession *session;
 	TkExtractor *extractor;
-	MemoryContext letters;      /* of session->dead_letters; reset after each flush */
+	MemoryContext letters;      /* of session->letters; reset after each flush */
 	size_t letter_bytes;        /* held there */
 	StorePartition **by_number; /* partition number -> ours, or NULL */
 	int n_by_number;
@@ -33,7 +33,7 @@ extern Intake *intake_create(StoreSession *session, MemoryContext context);
 /* Takes one message or partition end in.  Not for faults. */
 extern bool intake_take(Intake *intake, const ConsumerEvent *event, int64 now);
 
-/* The flush has committed: forgets the dead letters. */
+/* The flush has committed: forgets the letters. */
 extern void intake_flushed(Intake *intake);
 
 #endif

@@ -2,9 +2,10 @@
  * store.c - claims, list ids and flushes (see store.h).
  *
  * The flush is one transaction: partitions first, in ascending order, each only where offset and epoch are
- * what this worker last saw; then the panes; then dead letters.  A pane's first write is an INSERT, the next
- * ones an UPDATE of a row that must still be there and unsealed.  So a worker that was replaced without
- * knowing it can neither move an offset nor add to a pane that a closer may have counted already.
+ * what this worker last saw; then the panes; then dead letters and late events (store_letter.c).  A pane's
+ * first write is an INSERT, the next ones an UPDATE of a row that must still be there and unsealed.  So a
+ * worker that was replaced without knowing it can neither move an offset nor add to a pane that a closer may
+ * have counted already.
  */
 #include "postgres.h"
 
@@ -364,36 +365,6 @@ flush_panes(const StoreSession *session)
 	MemoryContextDelete(context);
 }
 
-static Datum
-bytea_datum(const char *bytes, size_t len, char *null)
-{
-	*null = bytes == NULL ? 'n' : ' ';
-	return bytes == NULL ? (Datum) 0 : text_datum(bytes, len); /* text and bytea are laid out alike */
-}
-
-static void
-flush_dead_letter(const StoreSession *session, const StoreDeadLetter *letter)
-{
-	static SpiStatement statement = {
-		"INSERT INTO topk.dead_letter (source_id, topic, partition, kafka_offset, key, payload, "
-		"payload_bytes, reason) "
-		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-		8,
-		{INT4OID, TEXTOID, INT4OID, INT8OID, BYTEAOID, BYTEAOID, INT8OID, TEXTOID},
-		NULL};
-	char nulls[] = "        ";
-	Datum values[] = {Int32GetDatum(session->config->source_id),
-					  CStringGetTextDatum(session->config->topic),
-					  Int32GetDatum(letter->partition),
-					  Int64GetDatum(letter->offset),
-					  bytea_datum(letter->key, letter->key_len, &nulls[4]),
-					  bytea_datum(letter->payload, letter->payload_len, &nulls[5]),
-					  Int64GetDatum((int64) letter->payload_bytes),
-					  CStringGetTextDatum(tk_reason_name(letter->reason))};
-
-	spi_run(&statement, values, nulls);
-}
-
 /* Each worker has a row of its own for a rule, so that none waits for another. */
 static void
 flush_rule_counts(const StoreSession *session, int64 rule_id, const StoreRuleCounts *c)
@@ -447,8 +418,7 @@ store_flush(void *arg)
 		if (session->partitions[i].changed)
 			flush_partition(session, &session->partitions[i]);
 	flush_panes(session);
-	for (const StoreDeadLetter *letter = session->dead_letters; letter != NULL; letter = letter->next)
-		flush_dead_letter(session, letter);
+	store_flush_letters(session);
 	for (int i = 0; i < session->config->extract.n_rules; i++)
 		flush_rule_counts(session, session->config->extract.rules[i].rule_id, &session->rule_counts[i]);
 	flush_worker(session);

@@ -53,18 +53,23 @@ typedef struct StorePartition
 	bool changed; /* since the last flush */
 } StorePartition;
 
-typedef struct StoreDeadLetter
+/* A message that is kept as it came: a dead letter, or an event that is too late. */
+typedef struct StoreLetter
 {
 	int32 partition;
 	int64 offset;
-	TkReason reason;
+	TkReason reason; /* TK_REASON_NONE: too late, and the next four are set */
+	int64 event_time;
+	int64 watermark; /* of its partition, just before it */
+	TkText tenant;
+	const char *event_type;
 	const char *key; /* NULL: none */
 	size_t key_len;
 	const char *payload;
 	size_t payload_len;   /* as kept */
 	size_t payload_bytes; /* as received */
-	struct StoreDeadLetter *next;
-} StoreDeadLetter;
+	struct StoreLetter *next;
+} StoreLetter;
 
 /* One worker's session: what the steps share.  Belongs to the worker. */
 typedef struct StoreSession
@@ -76,7 +81,7 @@ typedef struct StoreSession
 	StorePartition *partitions;   /* ascending */
 	StoreRuleCounts *rule_counts; /* one of each rule of the configuration */
 	TkPaneSet *panes;
-	StoreDeadLetter *dead_letters;
+	StoreLetter *letters;
 	int64 flushes; /* committed; also the version that a flush gives to the rows it writes */
 	double last_flush_ms;
 } StoreSession;
@@ -114,6 +119,9 @@ extern void store_intern_lists(void *arg);
 
 /* arg: StoreSession.  Writes all that changed.  The worker marks it flushed after the commit. */
 extern void store_flush(void *arg);
+
+/* store_letter.c: the part of a flush that writes session->letters. */
+extern void store_flush_letters(const StoreSession *session);
 
 /* What people see of a worker. */
 typedef struct StoreState

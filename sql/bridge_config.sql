@@ -120,6 +120,11 @@ BEGIN
     PERFORM topk.check_interval('idle_timeout', s.idle_timeout, '1 second', '1 day');
     PERFORM topk.check_interval('max_future', s.max_future, '0 seconds', '365 days');
     PERFORM topk.check_interval('flush_interval', s.flush_interval, '10 milliseconds', '1 minute');
+    IF s.late_policy IS NULL OR s.late_policy NOT IN ('drop', 'keep') THEN
+        RAISE EXCEPTION 'late_policy must be drop or keep' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM topk.check_interval('letter_retention', s.letter_retention, '0 seconds', '36600 days');
+    PERFORM topk.check_range('letter_max_bytes', s.letter_max_bytes, 0, 1::bigint << 50);
     SELECT i.name, i.k INTO sink FROM topk.sink i WHERE i.source_id = s.source_id AND i.k > s.k LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'k cannot be less than that of a sink' USING ERRCODE = 'invalid_parameter_value',
@@ -145,7 +150,10 @@ CREATE FUNCTION topk.create_source(
     flush_interval   interval DEFAULT '1 second',
     k                integer DEFAULT 100,
     capacity         integer DEFAULT NULL,
-    time_zone        text DEFAULT NULL
+    time_zone        text DEFAULT NULL,
+    late_policy      text DEFAULT 'drop',
+    letter_retention interval DEFAULT '7 days',
+    letter_max_bytes bigint DEFAULT 1073741824
 ) RETURNS integer LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -185,6 +193,9 @@ BEGIN
     s.flush_interval := flush_interval;
     s.k := k;
     s.capacity := capacity;
+    s.late_policy := late_policy;
+    s.letter_retention := letter_retention;
+    s.letter_max_bytes := letter_max_bytes;
     PERFORM topk.check_source_row(s);
 
     IF NOT topk.at_home() THEN
@@ -195,9 +206,11 @@ BEGIN
     ON CONFLICT DO NOTHING;
     BEGIN
         INSERT INTO topk.source (name, server, topic, workers, start_at, event_type_path, time_path, tenant_path, pane_size,
-            out_of_orderness, allowed_lateness, idle_timeout, max_future, flush_interval, k, capacity)
+            out_of_orderness, allowed_lateness, idle_timeout, max_future, flush_interval, k, capacity,
+            late_policy, letter_retention, letter_max_bytes)
         VALUES (name, server, topic, workers, start_at, event_type_path, time_path, tenant_path, pane_size,
-            out_of_orderness, allowed_lateness, idle_timeout, max_future, flush_interval, k, capacity)
+            out_of_orderness, allowed_lateness, idle_timeout, max_future, flush_interval, k, capacity,
+            late_policy, letter_retention, letter_max_bytes)
         RETURNING source_id INTO id;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION 'source "%" already exists', name USING ERRCODE = 'duplicate_object';
@@ -380,6 +393,7 @@ BEGIN
     DELETE FROM topk.archive a USING topk.list l WHERE l.list_id = a.list_id AND l.source_id = src;
     DELETE FROM topk.live WHERE source_id = src;
     DELETE FROM topk.dead_letter WHERE source_id = src;
+    DELETE FROM topk.late_event WHERE source_id = src;
     DELETE FROM topk.source WHERE source_id = src;
     PERFORM topk.wake();
 END

@@ -178,39 +178,6 @@ BEGIN
 END
 $$;
 
--- Drops one leaf that retention has passed, oldest first; rows of the coarsest window go into the archive in
--- the same transaction.  Retention is measured against the source's watermark, so that a backfill stays.
--- Returns the leaf's name, or NULL if there is none to drop.  Set a short lock_timeout before.
-CREATE FUNCTION topk.drop_leaf(src integer) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    leaf record;
-BEGIN
-    PERFORM topk.lock_windows(src);
-    SELECT d.window_id, c.relname AS name, b.start, b.start + topk.leaf_size(d.size) AS until,
-           d.window_id = topk.coarsest_window(src) AS coarsest INTO leaf
-    FROM topk.source_window d
-    JOIN topk.closer st USING (source_id)
-    JOIN pg_catalog.pg_inherits i ON i.inhparent = to_regclass('topk.win_' || d.window_id)
-    JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
-    CROSS JOIN LATERAL (SELECT to_timestamp(split_part(c.relname, '_', 3) || '+00', 'YYYYMMDD"t"HH24MITZH') AS start) b
-    WHERE d.source_id = src AND b.start + topk.leaf_size(d.size) + d.retention <= st.watermark
-    ORDER BY b.start LIMIT 1;
-    IF leaf IS NULL THEN
-        RETURN NULL;
-    END IF;
-    EXECUTE format('LOCK TABLE topk.win_%s, topk.%I IN ACCESS EXCLUSIVE MODE', leaf.window_id, leaf.name);
-    IF leaf.coarsest THEN
-        EXECUTE format('INSERT INTO topk.archive AS a (list_id, sketch) '
-                       'SELECT list_id, @extschema@.topk_merge(sketch ORDER BY window_start) FROM topk.%I GROUP BY list_id ORDER BY list_id '
-                       'ON CONFLICT (list_id) DO UPDATE SET sketch = a.sketch OPERATOR(@extschema@.||) excluded.sketch', leaf.name);
-    END IF;
-    EXECUTE format('DROP TABLE topk.%I', leaf.name);
-    DELETE FROM topk.win_state ws WHERE ws.window_id = leaf.window_id AND ws.window_start >= leaf.start AND ws.window_start < leaf.until;
-    DELETE FROM topk.publication p WHERE p.window_id = leaf.window_id AND p.window_start >= leaf.start AND p.window_start < leaf.until;
-    RETURN leaf.name;
-END
-$$;
-
 -- Whether a close would find something to do; cheap, since it is asked twice a second.
 CREATE FUNCTION topk.close_due(src integer) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
