@@ -95,7 +95,7 @@ CREATE FUNCTION topk.source_watermark(src integer) RETURNS timestamptz LANGUAGE 
     SELECT greatest(st.watermark, (
         SELECT CASE
             WHEN bool_and(p.idle)
-                THEN max(p.max_event_time) + (clock_timestamp() - max(p.at_end_since)) - s.out_of_orderness
+                THEN least(max(p.max_event_time) + (clock_timestamp() - max(p.at_end_since)), clock_timestamp()) - s.out_of_orderness
             WHEN count(*) FILTER (WHERE NOT p.idle AND p.watermark IS NULL) = 0
                 THEN min(p.watermark) FILTER (WHERE NOT p.idle)
             END

@@ -69,13 +69,34 @@ SELECT s.name AS source, w.worker, w.pid,
 FROM topk.worker w JOIN topk.source s USING (source_id);
 COMMENT ON VIEW topk.stat_worker IS 'each worker, as of its last flush or error';
 
+-- A partition holds the source back if it is not idle and none that is not idle is further behind; one whose worker
+-- does not run is not idle, and one that was never read is the furthest behind.
 CREATE VIEW topk.stat_watermark WITH (security_invoker = true) AS
-SELECT s.name AS source, p.partition, p.watermark, p.max_event_time, p.idle, p.at_end_since, p.next_offset, p.log_end,
-       greatest(p.log_end - p.next_offset, 0) AS lag, p.updated_at,
-       NOT p.idle AND p.watermark IS NOT DISTINCT FROM min(p.watermark) FILTER (WHERE NOT p.idle) OVER (PARTITION BY p.source_id)
-           AS holds_back
+SELECT p.source, p.partition, p.watermark, p.max_event_time, p.idle, p.at_end_since, p.next_offset, p.log_end, p.lag,
+       CASE WHEN p.lag = 0 THEN 0 ELSE extract(epoch FROM clock_timestamp() - p.max_event_time)::double precision END AS lag_seconds,
+       p.updated_at,
+       NOT p.idle AND coalesce(p.watermark, '-infinity')
+           = min(coalesce(p.watermark, '-infinity')) FILTER (WHERE NOT p.idle) OVER (PARTITION BY p.source_id) AS holds_back,
+       CASE WHEN NOT p.enabled THEN 'not read: the source is paused'
+            WHEN NOT p.runs THEN 'not read: its worker does not run'
+            WHEN p.state <> 'running' THEN format('not read: its worker is %s', p.state)
+            WHEN p.lag > 0 THEN format('behind: %s messages unread', p.lag)
+            WHEN p.idle THEN 'idle'
+            WHEN p.at_end_since IS NOT NULL THEN 'at its end: waiting for idle_timeout'
+            WHEN p.watermark IS NULL THEN 'no events read yet'
+            ELSE 'newest event time' END AS reason
+FROM (SELECT s.name AS source, p.source_id, p.partition, p.watermark, p.max_event_time, p.idle AND w.runs AS idle, p.at_end_since,
+             p.next_offset, p.log_end, greatest(p.log_end - p.next_offset, 0) AS lag, p.updated_at, s.enabled, w.runs, w.state
+      FROM topk.partition p JOIN topk.source s USING (source_id)
+      LEFT JOIN topk.worker o ON o.source_id = p.source_id AND o.worker = p.partition % s.workers
+      CROSS JOIN LATERAL (SELECT coalesce(topk.process_runs(o.pid), false) AS runs, o.state) w) p;
+COMMENT ON VIEW topk.stat_watermark IS 'event time and lag of each partition, and which one holds the source back and why';
+
+-- What became of the messages of each partition: events = counted + too_late + dead_letters + no_rule + no_item + tombstones.
+CREATE VIEW topk.stat_partition WITH (security_invoker = true) AS
+SELECT s.name AS source, p.partition, p.events, p.counted, p.late, p.too_late, p.dead_letters, p.no_rule, p.no_item, p.tombstones, p.updated_at
 FROM topk.partition p JOIN topk.source s USING (source_id);
-COMMENT ON VIEW topk.stat_watermark IS 'event time of each partition, and which one holds the source back';
+COMMENT ON VIEW topk.stat_partition IS 'the messages of each partition by what became of them; late ones are among those counted';
 
 CREATE VIEW topk.stat_source WITH (security_invoker = true) AS
 SELECT s.name AS source,
