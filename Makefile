@@ -196,7 +196,11 @@ bench-sql:
 	  echo "==> they cannot be had here, and are left out"
 	scripts/as_postgres.sh env PYTHON=build/peers/bin/python bench/sql_bench.sh | tee build/sql_bench.md
 
-.PHONY: bench-stream bench-latency bench-small bench-sketch bench-sql
+# Questions to the stored windows.
+bench-query:
+	@scripts/as_postgres.sh bench/query_bench.sh
+
+.PHONY: bench-stream bench-latency bench-small bench-sketch bench-sql bench-query
 
 # ---------------------------------------------------------------- to look at and to work with
 

@@ -19,7 +19,9 @@ CONFIG is JSON, in the words of topk.create_source and topk.create_rule (duratio
                 "filter": {"payload.bot": {"not": "true"}}}]}
 
 Everything in "source" and "windows" may be left out, as may the last five of a rule.  Rules of one event
-type apply in their order here; each item of an array is counted.
+type apply in their order here; each item of an array is counted.  A window may also have
+"origin_seconds" (where one of them begins; 0) and "time_zone": then it is of whole days, which begin when the
+zone's clocks first show midnight, counted from the local day of the origin.
 
 DUMP has a line for each message, a partition's messages in the order of its log (those of several
 partitions may be mixed).  Its columns, separated by tabs, are partition,offset,payload as
@@ -33,6 +35,7 @@ Written into DIRECTORY, for COPY in its text format (\\N is NULL):
     windows.tsv       window_name, window_start, and the same from tenant on
     global.tsv        tenant, item_type, item, count
     dead_letters.tsv  partition, offset, reason
+    late_events.tsv   partition, offset, event time (us), tenant, event type: the events that were too late
     summary.json      counts of messages, in all and for each partition
 
 The dimension `all` has the value \\N; every other has a row for each value, and one with \\N for the
@@ -46,11 +49,15 @@ cannot be recounted as to lateness.)  Dead letters do not move the watermark.
 """
 
 import argparse
+import calendar
+import datetime
+import functools
 import gc
 import json
 import os
 import sys
 import time
+import zoneinfo
 from collections import Counter, defaultdict
 
 from reading import MAX_DEPTH, US, Dead, get, parse_document, parse_path, passes, readings, text_of, time_us
@@ -106,10 +113,39 @@ class Source:
         self.latest_us = int(((time.time() if now is None else now) + fields['max_future']) * US)
         self.max_item_bytes = fields['max_item_bytes']
         self.max_value_bytes = fields['max_value_bytes']
-        self.windows = config.get('windows', [])
+        self.windows = [Window(fields) for fields in config.get('windows', [])]
         self.rules = defaultdict(list)
         for rule in config['rules']:
             self.rules[rule['event_type']].append(Rule(rule))
+
+
+class Window:
+    """Where the windows of one size begin, by the calendar where they have a time zone."""
+
+    def __init__(self, fields):
+        self.name = fields['name']
+        self.size_us = int(fields['size_seconds'] * US)
+        self.origin_us = int(fields.get('origin_seconds', 0) * US)
+        self.zone = zoneinfo.ZoneInfo(fields['time_zone']) if fields.get('time_zone') else None
+
+    @functools.lru_cache(maxsize=None)
+    def start(self, pane_us):
+        if self.zone is None:
+            return pane_us - (pane_us - self.origin_us) % self.size_us
+        days = self.size_us // (86400 * US)
+        day = self._local_day(pane_us)
+        return self._midnight(day - (day - self._local_day(self.origin_us)) % days)
+
+    def _local_day(self, at_us):
+        return datetime.datetime.fromtimestamp(at_us // US, self.zone).date().toordinal()
+
+    def _midnight(self, day):
+        """The first second of a local day: looked for in UTC, hour by hour and then second by second."""
+        second = calendar.timegm(datetime.date.fromordinal(day).timetuple()) - 26 * 3600
+        for step in (3600, 60, 1):
+            while self._local_day((second + step) * US) < day:
+                second += step
+        return (second + 1) * US
 
 
 # ---- counting ----
@@ -135,6 +171,7 @@ class Recount:
         # (pane start in us, tenant, item type, dimension, value) -> item -> weight
         self.lists = defaultdict(lambda: defaultdict(int))
         self.dead_letters = []
+        self.late_events = []  # the too late ones
 
     def message(self, number, offset, payload):
         """Count one message; payload None is a tombstone."""
@@ -144,14 +181,14 @@ class Recount:
             partition.counts['tombstones'] += 1
             return
         try:
-            self._event(partition, parse_document(payload))
+            self._event(partition, number, offset, parse_document(payload))
         except Dead as dead:
             reason = dead.args[0]
             partition.counts['dead_letters'] += 1
             partition.dead[reason] += 1
             self.dead_letters.append((number, offset, reason))
 
-    def _event(self, partition, document):
+    def _event(self, partition, number, offset, document):
         source = self.source
         event_type = get(document, source.event_type_path)
         if not isinstance(event_type, str):
@@ -163,10 +200,10 @@ class Recount:
         if rules is None:
             partition.counts['no_rule'] += 1
         else:
-            self._ruled_event(partition, document, rules, event_us)
+            self._ruled_event(partition, number, offset, document, rules, event_us)
         partition.observe(event_us)
 
-    def _ruled_event(self, partition, document, rules, event_us):
+    def _ruled_event(self, partition, number, offset, document, rules, event_us):
         """All or nothing: the yields of every rule are read before one is counted."""
         tenant = self._tenant(document)
         taking = [rule for rule in rules if passes(document, rule.filter)]
@@ -175,6 +212,7 @@ class Recount:
             partition.counts['no_item' if taking else 'filtered'] += 1
             return
         if not self._in_time(partition, event_us):
+            self.late_events.append((number, offset, event_us, tenant, rules[0].event_type))
             return
         partition.counts['counted'] += 1
         pane = event_us - event_us % self.source.pane_us
@@ -241,11 +279,11 @@ class Recount:
                     target[item] += weight
         self.lists.update(across)
 
-    def window(self, size_us):
-        """The lists of the tumbling windows of a size, keyed as the panes are."""
+    def window(self, window):
+        """The lists of the tumbling windows of one size, keyed as the panes are."""
         result = defaultdict(lambda: defaultdict(int))
         for (pane, *key), items in self.lists.items():
-            target = result[(pane - pane % size_us, *key)]
+            target = result[(window.start(pane), *key)]
             for item, weight in items.items():
                 target[item] += weight
         return result
@@ -333,19 +371,20 @@ def write_global(path, lists):
 
 def write_results(recount, directory):
     os.makedirs(directory, exist_ok=True)
-    panes, windows, dead, everything, summary = (
+    panes, windows, dead, late, everything, summary = (
         os.path.join(directory, name)
-        for name in ('panes.tsv', 'windows.tsv', 'dead_letters.tsv', 'global.tsv', 'summary.json')
+        for name in ('panes.tsv', 'windows.tsv', 'dead_letters.tsv', 'late_events.tsv', 'global.tsv', 'summary.json')
     )
     for path in (panes, windows):
         open(path, 'w', encoding='utf-8').close()
     recount.add_lists_across_values()
     write_lists(panes, recount.lists)
     for window in recount.source.windows:
-        write_lists(windows, recount.window(int(window['size_seconds'] * US)), head=(window['name'],))
+        write_lists(windows, recount.window(window), head=(window.name,))
     write_global(everything, recount.lists)
-    with open(dead, 'w', encoding='utf-8', newline='\n') as file:
-        file.writelines('\t'.join(map(copy_text, row)) + '\n' for row in recount.dead_letters)
+    for path, rows in ((dead, recount.dead_letters), (late, recount.late_events)):
+        with open(path, 'w', encoding='utf-8', newline='\n') as file:
+            file.writelines('\t'.join(map(copy_text, row)) + '\n' for row in rows)
     with open(summary, 'w', encoding='utf-8') as file:
         json.dump(recount.summary(), file, indent=2)
         file.write('\n')

@@ -99,9 +99,29 @@ class Lists(unittest.TestCase):
         self.assertEqual(items(result, 0, 'all', None), {'/a': 5})
         self.assertEqual(result.summary()['reasons'], {'bad_weight': 5})
 
+    def test_days_of_a_zone_begin_at_its_midnight(self):
+        def start(zone, at, days=1, origin=0):
+            fields = {'name': 'd', 'size_seconds': days * 86400, 'time_zone': zone, 'origin_seconds': origin}
+            return recount.Window(fields).start(at * recount.US) // recount.US
+
+        forward = 1743289200  # 2025-03-30 00:00 in Berlin; the clocks go forward that day
+        self.assertEqual(start('Europe/Berlin', forward), forward)
+        self.assertEqual(start('Europe/Berlin', forward - 1), forward - 86400)
+        self.assertEqual(start('Europe/Berlin', forward + 23 * 3600 - 1), forward)
+        self.assertEqual(start('Europe/Berlin', forward + 23 * 3600), forward + 23 * 3600)
+        self.assertEqual(start('Asia/Kolkata', T0), T0 - 19800)
+        self.assertEqual(start('America/Havana', 1762059600 + 1800), 1762056000)  # midnight comes twice
+        monday = 1743372000  # 2025-03-31 00:00 in Berlin
+        self.assertEqual(start('Europe/Berlin', monday - 1, 7, 342000), monday - 7 * 86400 + 3600)
+        self.assertEqual(start('Europe/Berlin', monday, 7, 342000), monday)
+
+    def test_windows_may_have_an_origin(self):
+        week = recount.Window({'name': 'week', 'size_seconds': 7 * 86400, 'origin_seconds': 4 * 86400})
+        self.assertEqual(week.start(T0 * recount.US), (T0 - 2 * 86400) * recount.US)  # a Monday
+
     def test_windows_are_sums_of_panes(self):
         result = count([(0, event(0)), (0, event(60)), (0, event(3600))], allowed_lateness=86400)
-        window = result.window(3600 * recount.US)
+        window = result.window(recount.Window({'name': '1-hour', 'size_seconds': 3600}))
         self.assertEqual(dict(window[T0 * recount.US, '', 'url', 'all', None]), {'/a': 2})
         self.assertEqual(dict(window[(T0 + 3600) * recount.US, '', 'url', 'device', 'mobile']), {'/a': 1})
 

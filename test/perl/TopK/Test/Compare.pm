@@ -5,6 +5,7 @@ package TopK::Test::Compare;
 #
 #   compare_windows($pipeline);     # totals, exact counts, bounds, recall of every list of every window
 #   compare_global($pipeline);
+#   compare_late_events($pipeline);
 #   compare_redis($pipeline, $redis, $sink);
 #
 # Each function makes assertions of Test::More's.
@@ -16,7 +17,7 @@ use Exporter    qw(import);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(compare_windows compare_global compare_counts compare_redis);
+our @EXPORT = qw(compare_windows compare_global compare_counts compare_late_events compare_redis);
 
 my $list = 'window_name, window_start, tenant, item_type, dimension, value';
 
@@ -33,7 +34,9 @@ CREATE TABLE oracle.entry AS
 CREATE TABLE oracle.list AS
     SELECT window_name, window_start, tenant, item_type, dimension, value, sum(count) AS total, count(*) AS items,
            (array_agg(count ORDER BY count DESC))[100] AS hundredth
-    FROM oracle.win GROUP BY 1, 2, 3, 4, 5, 6;
+    FROM oracle.win
+    WHERE window_start >= (SELECT max(extract(epoch FROM d.complete_since)) FROM topk.source_window d WHERE d.window_name = win.window_name)
+    GROUP BY 1, 2, 3, 4, 5, 6;
 ANALYZE oracle.sketch, oracle.entry, oracle.list;
 SQL
 
@@ -92,6 +95,16 @@ sub _compare_recall
     note 'recall@100 of the flatter lists, not required: '
       . $pipeline->value("SELECT count(*) || ' lists, mean ' || round(avg(found) / 100, 4)
             FROM ($found) f WHERE hundredth < 2.0 * total / 301");
+    return;
+}
+
+# What topk.late_event holds, of a source that keeps what is too late.
+sub compare_late_events
+{
+    my ($pipeline) = @_;
+    none($pipeline, 'the late events are those of the oracle, each with its time, tenant and type',
+        'SELECT * FROM topk.late_event l FULL JOIN oracle.late_event o USING (partition, kafka_offset, tenant, event_type)
+         WHERE l.late_event_id IS NULL OR o.event_us IS DISTINCT FROM topk.us(l.event_time - timestamptz \'epoch\')');
     return;
 }
 

@@ -203,12 +203,13 @@ sub _write_config
     {
         $source{$option} = $self->{source}{$option} if defined $self->{source}{$option};
     }
+    # panes are minutes, so that window needs no file of its own
+    my $windows = $self->value("SELECT coalesce(json_agg(json_build_object('name', window_name, 'size_seconds', extract(epoch FROM size),
+            'origin_seconds', extract(epoch FROM origin), 'time_zone', time_zone)), '[]')
+        FROM topk.source_window JOIN topk.source USING (source_id)
+        WHERE name = " . _literal($self->{name}) . " AND window_name <> '1-minute'");
     open my $file, '>', $path or croak "could not write $path: $!";
-    print {$file} encode_json(
-        {   source  => \%source,
-            rules   => $self->{rules},
-            windows => [ { name => '1-hour', size_seconds => 3600 }, { name => '1-day', size_seconds => 86400 } ]
-        });
+    print {$file} encode_json({ source => \%source, rules => $self->{rules}, windows => decode_json($windows) });
     close $file or croak "could not write $path: $!";
     return;
 }
@@ -225,10 +226,12 @@ CREATE VIEW oracle.win AS SELECT '1-minute' AS window_name, pane_start AS window
     FROM oracle.pane UNION ALL SELECT * FROM oracle.larger;
 CREATE TABLE oracle.total (tenant text, item_type text, item text, count bigint);
 CREATE TABLE oracle.dead_letter (partition integer, kafka_offset bigint, reason text);
+CREATE TABLE oracle.late_event (partition integer, kafka_offset bigint, event_us bigint, tenant text, event_type text);
 \\copy oracle.pane FROM '$directory/panes.tsv'
 \\copy oracle.larger FROM '$directory/windows.tsv'
 \\copy oracle.total FROM '$directory/global.tsv'
 \\copy oracle.dead_letter FROM '$directory/dead_letters.tsv'
+\\copy oracle.late_event FROM '$directory/late_events.tsv'
 ANALYZE oracle.pane, oracle.larger, oracle.total;
 SQL
     return;
