@@ -40,7 +40,7 @@ VACUUM ANALYZE;
 SELECT d.window_name, count(*) AS rows, pg_size_pretty((SELECT sum(pg_total_relation_size(i.inhrelid)) FROM pg_inherits i WHERE i.inhparent = to_regclass('topk.win_' || d.window_id))) AS size
 FROM topk.win w JOIN topk.source_window d USING (window_id) GROUP BY d.window_id ORDER BY d.window_id;
 
--- A question 30 times in one session: the first, best and median execution time that EXPLAIN ANALYZE says (all of
+-- A question 200 times in one session: the first, best and median execution time that EXPLAIN ANALYZE says (all of
 -- the function's work, its planning included), and one plan with its buffers.
 CREATE FUNCTION ask(what text, question text) RETURNS TABLE (asked text, first_ms numeric, best_ms numeric, median_ms numeric, shared_hits int)
 LANGUAGE plpgsql AS $$
@@ -48,7 +48,7 @@ DECLARE
     plan jsonb;
     ms   numeric[];
 BEGIN
-    FOR n IN 1 .. 30 LOOP
+    FOR n IN 1 .. 200 LOOP
         EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ' || question INTO plan;
         ms := ms || (plan -> 0 ->> 'Execution Time')::numeric;
     END LOOP;

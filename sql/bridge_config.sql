@@ -386,7 +386,9 @@ DECLARE
     src integer := topk.source_id(name);
     w   record;
 BEGIN
+    PERFORM FROM topk.source_state WHERE source_id = src FOR UPDATE; -- before the tables, as everybody else
     UPDATE topk.partition SET epoch = epoch + 1 WHERE source_id = src;
+    PERFORM topk.lock_windows(src);
     FOR w IN SELECT window_id FROM topk.source_window WHERE source_id = src LOOP
         EXECUTE format('DROP TABLE IF EXISTS topk.win_%s', w.window_id);
     END LOOP;

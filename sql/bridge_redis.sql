@@ -132,7 +132,7 @@ RETURNS SETOF record LANGUAGE sql STABLE AS $$
         SELECT d.window_id, d.window_name, w.window_start, w.expire_at
         FROM topk.source_window d JOIN topk.sink_windows(k.sink_id) w USING (window_id)
         WHERE d.source_id = k.source_id
-        ORDER BY d.size DESC, w.window_start DESC LIMIT 1) d
+        ORDER BY d.size DESC, d.window_id, w.window_start DESC LIMIT 1) d
     CROSS JOIN LATERAL (
         SELECT w.dimension, @extschema@.topk_merge(w.sketch ORDER BY w.tenant, w.item_type) AS sketch
         FROM topk.window_sketch w
