@@ -112,15 +112,18 @@ SELECT count(*) AS interned FROM topk.source_state st, topk.intern_family(:src, 
 SELECT count(*) AS events FROM event, flush(:src, t, true, ARRAY[item]) WHERE t <= '2025-04-06 23:00+00';
 SELECT watermark(:src, '2025-04-06 23:01');
 CALL close_all(:src);
+SELECT drop_leaves(:src) > 10 AS dropped;
 SELECT count(*) AS more FROM event, flush(:src, t, t < '2025-04-06 23:30+00', ARRAY[item]) WHERE t > '2025-04-06 23:00+00';
 SELECT count(*) AS live FROM topk.live;
 CREATE FUNCTION recount(src int) RETURNS TABLE (window_name text, windows bigint, wrong bigint) LANGUAGE sql AS $$
     SELECT coalesce(a.name, b.name), count(*), count(*) FILTER (WHERE a.items IS DISTINCT FROM b.items)
     FROM (SELECT w.window_name AS name, w.window_start, (SELECT jsonb_object_agg(i.item, i.estimate) FROM topk_items(w.sketch, 100) i) AS items
-          FROM topk.window_sketch w WHERE w.source_id = src AND w.dimension = 'all') a
+          FROM topk.window_sketch w JOIN topk.source_window d USING (source_id, window_name)
+          WHERE w.source_id = src AND w.dimension = 'all' AND w.window_start >= topk.kept_since(d)) a
     FULL JOIN (SELECT e.name, e.window_start, jsonb_object_agg(e.item, e.n) AS items
-               FROM (SELECT d.window_name AS name, topk.window_start(d, e.t) AS window_start, e.item, count(*) AS n
-                     FROM event e, topk.source_window d WHERE d.source_id = src AND topk.window_start(d, e.t) >= d.complete_since GROUP BY 1, 2, 3) e
+               FROM (SELECT (k.d).window_name AS name, topk.window_start(k.d, e.t) AS window_start, e.item, count(*) AS n
+                     FROM (SELECT w AS d, topk.kept_since(w) AS since FROM topk.source_window w WHERE w.source_id = src OFFSET 0) k, event e
+                     WHERE topk.window_start(k.d, e.t) >= k.since GROUP BY 1, 2, 3) e
                GROUP BY 1, 2) b USING (name, window_start)
     GROUP BY 1 ORDER BY 1
 $$;
@@ -160,7 +163,6 @@ SELECT window_start AT TIME ZONE 'Asia/Kolkata' AS day, topk_total(sketch) AS to
 FROM topk.window_sketch w WHERE window_name = 'kolkata' AND dimension = 'all';
 SELECT topk.top('s', 'kolkata', at => '2025-04-05 12:00+00');
 SELECT DISTINCT window_start AT TIME ZONE 'Asia/Kolkata' AS day, total FROM topk.top('s', 'kolkata');
-SELECT drop_leaves(:src) > 10 AS dropped;
 -- a stretch is read from the chain with the narrowest edges
 CREATE FUNCTION cover(src int, low timestamptz, high timestamptz) RETURNS TABLE (window_name text, first timestamptz, until timestamptz, inside boolean)
 LANGUAGE sql SET timezone = 'UTC' AS $$ SELECT window_name, first, until, inside FROM topk.cover(src, low, high) ORDER BY first $$;
