@@ -53,7 +53,7 @@ TOOL_CFLAGS = -O2 -g $(TEST_CFLAGS)
 # Pure C and C++ under the address and undefined-behaviour sanitizers, and the Redis client on a real Redis.
 SAN = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SAN_SOURCES = $(sort $(wildcard src/sketch/*.c)) $(addprefix bridge/,event_time.c watermark.c path.c extract.c \
-	counted_memory.c shape.c family.c pane.c redis_client.c)
+	counted_memory.c shape.c family.c tenant.c guard.c pane.c redis_client.c)
 SAN_OBJS = $(patsubst %.c,build/san/%.o,$(SAN_SOURCES)) build/san/bridge/decode_json.o
 UNIT_TESTS = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/unit/*_test.c)))
 

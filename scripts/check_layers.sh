@@ -27,8 +27,8 @@ forbid()
 }
 
 postgresql='postgres\.h|fmgr\.h|c\.h|access/|catalog/|commands/|executor/|lib/|nodes/|storage/|utils/|miscadmin\.h'
-pure=(bridge/{event_time,watermark,path,extract,counted_memory,shape,family,pane}.c bridge/decode_json.cc
-    bridge/{event_time,watermark,decode,extract,counted_memory,pane,pane_set}.h)
+pure=(bridge/{event_time,watermark,path,extract,counted_memory,shape,family,tenant,guard,pane}.c bridge/decode_json.cc
+    bridge/{event_time,watermark,decode,extract,counted_memory,tenant,pane,pane_set}.h)
 not_consumer=(bridge/!(consumer).c bridge/*.cc bridge/*.h)
 not_redis=(bridge/!(redis_client).c bridge/*.cc bridge/*.h)
 
