@@ -82,6 +82,15 @@ drop_leaf(void *arg)
 }
 
 static void
+forget_days(void *arg)
+{
+	static SpiStatement statement = {"SELECT topk.forget_days($1)", 1, {INT4OID}, NULL};
+	Datum values[] = {Int32GetDatum(((CloseCycle *) arg)->source_id)};
+
+	spi_run(&statement, values, NULL);
+}
+
+static void
 note_pid(void *arg)
 {
 	static SpiStatement statement = {
@@ -135,6 +144,8 @@ run_retention(CloseCycle *cycle)
 {
 	HostError error;
 
+	if (!host_try(forget_days, cycle, &error))
+		ereport(WARNING, errcode(error.sqlstate), errmsg("topk retention: %s", error.message));
 	cycle->due = true;
 	while (cycle->due && !host_should_stop())
 	{

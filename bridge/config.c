@@ -12,6 +12,7 @@
 #include "utils/memutils.h"
 
 #include "config.h"
+#include "config_tenants.h"
 #include "host.h"
 #include "spi_util.h"
 
@@ -187,6 +188,7 @@ config_load(int32 source_id, MemoryContext context)
 	config->version = spi_int64(0, 18);
 	config->extract.max_message_bytes = MAX_MESSAGE_BYTES;
 	load_rules(config, &set);
+	config_load_tenants(source_id, &config->limits, context);
 	config->extract.paths = set.paths;
 	config->extract.n_paths = set.n;
 	config->runs = enabled && config->extract.n_rules > 0;

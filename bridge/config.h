@@ -8,6 +8,7 @@
 
 #include "extract.h"
 #include "property.h"
+#include "tenant.h"
 
 typedef struct SourceConfig
 {
@@ -21,6 +22,7 @@ typedef struct SourceConfig
 	uint32 k;
 	uint32 capacity;
 	TkExtractConfig extract;
+	TkLimits limits; /* its numbers of partitions are the session's */
 	int n_properties;
 	Property *properties; /* for consumer_open; holds secrets, never shown */
 } SourceConfig;

@@ -20,6 +20,7 @@ intake_create(StoreSession *session, MemoryContext context)
 		MemoryContextAllocZero(context, sizeof(StorePartition *) * Max(intake->n_by_number, 1));
 	for (int i = 0; i < session->n_partitions; i++)
 		intake->by_number[session->partitions[i].partition] = &session->partitions[i];
+	intake->metered = tk_limits_meter(&session->config->limits);
 	intake->extractor = tk_extractor_create(&session->config->extract);
 	return intake->extractor == NULL ? NULL : intake;
 }
@@ -59,12 +60,43 @@ keep_letter(Intake *intake, const ConsumerEvent *message, TkReason reason)
 	return true;
 }
 
+static bool
+fail_count(Intake *intake, TkStatus status)
+{
+	host_error(&intake->error,
+			   status == TK_NO_MEMORY ? ERRCODE_OUT_OF_MEMORY : ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+			   "could not count an event: %s", tk_status_text(status));
+	return false;
+}
+
+/* What the event's tenant may do, for sources that limit tenants: see tenant.h. */
+static TkAdmission
+admit_event(Intake *intake, StorePartition *partition, const TkEvent *event, TkLateness lateness)
+{
+	TkPaneSet *panes = intake->session->panes;
+	int slot = (int) (partition - intake->session->partitions);
+	TkAdmission admission = tk_tenant_enabled(panes, event, slot);
+
+	if (admission == TK_ADMITTED && lateness != TK_TOO_LATE)
+		admission = tk_tenant_spend(panes, event, slot, partition->clock.max_event_time, 1);
+	partition->counts.over_quota += admission == TK_OVER_QUOTA;
+	partition->counts.tenant_disabled += admission == TK_TENANT_DISABLED;
+	return admission;
+}
+
 /* An event with an item: judged by the watermark just before it, then counted unless it is too late. */
 static bool
 count_event(Intake *intake, StorePartition *partition, const TkEvent *event, TkLateness lateness)
 {
 	TkStatus status;
 
+	if (intake->metered)
+	{
+		TkAdmission admission = admit_event(intake, partition, event, lateness);
+
+		if (admission != TK_ADMITTED)
+			return admission == TK_NOT_ADMITTED ? fail_count(intake, TK_NO_MEMORY) : true;
+	}
 	if (lateness == TK_TOO_LATE)
 	{
 		partition->counts.too_late++;
@@ -73,12 +105,7 @@ count_event(Intake *intake, StorePartition *partition, const TkEvent *event, TkL
 	partition->counts.counted++;
 	partition->counts.late += lateness == TK_LATE;
 	status = tk_pane_add(intake->session->panes, event);
-	if (status == TK_OK)
-		return true;
-	host_error(&intake->error,
-			   status == TK_NO_MEMORY ? ERRCODE_OUT_OF_MEMORY : ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-			   "could not count an event: %s", tk_status_text(status));
-	return false;
+	return status == TK_OK ? true : fail_count(intake, status);
 }
 
 static bool

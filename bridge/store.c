@@ -2,7 +2,7 @@
  * store.c - claims, list ids and flushes (see store.h).
  *
  * The flush is one transaction: partitions first, in ascending order, each only where offset and epoch are
- * what this worker last saw; then the panes; then dead letters.  A pane's first write is an INSERT, the next
+ * what this worker last saw; then the panes and tenants' meters; then dead letters.  A pane's first write is an INSERT, the next
  * ones an UPDATE of a row that must still be there and unsealed.  So a worker that was replaced without
  * knowing it can neither move an offset nor add to a pane that a closer may have counted already.
  */
@@ -20,6 +20,7 @@
 #include "sketch_memory.h"
 #include "spi_util.h"
 #include "store.h"
+#include "store_tenants.h"
 
 static void
 fenced(const char *what)
@@ -191,14 +192,14 @@ flush_partition(const StoreSession *session, const StorePartition *p)
 		"idle = $10, events = events + $11, counted = counted + $12, late = late + $13, too_late = too_late "
 		"+ $14, "
 		"dead_letters = dead_letters + $15, no_rule = no_rule + $16, no_item = no_item + $17, tombstones = "
-		"tombstones + $18, "
+		"tombstones + $18, over_quota = over_quota + $19, tenant_disabled = tenant_disabled + $20, "
 		"updated_at = now() WHERE source_id = $1 AND partition = $2 AND epoch = $3 AND next_offset = $4",
-		18,
+		20,
 		{INT4OID, INT4OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-		 BOOLOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID},
+		 BOOLOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID},
 		NULL};
 	const StoreCounts *c = &p->counts;
-	char nulls[] = "                  ";
+	char nulls[] = "                    ";
 	Datum values[] = {Int32GetDatum(session->config->source_id),
 					  Int32GetDatum(p->partition),
 					  Int64GetDatum(p->epoch),
@@ -216,7 +217,9 @@ flush_partition(const StoreSession *session, const StorePartition *p)
 					  Int64GetDatum(c->dead_letters),
 					  Int64GetDatum(c->no_rule),
 					  Int64GetDatum(c->no_item),
-					  Int64GetDatum(c->tombstones)};
+					  Int64GetDatum(c->tombstones),
+					  Int64GetDatum(c->over_quota),
+					  Int64GetDatum(c->tenant_disabled)};
 
 	if (spi_run(&statement, values, nulls) != 1)
 		fenced("a partition");
@@ -426,6 +429,7 @@ store_flush(void *arg)
 		if (session->partitions[i].changed)
 			flush_partition(session, &session->partitions[i]);
 	flush_panes(session);
+	store_flush_meters(session);
 	for (const StoreDeadLetter *letter = session->dead_letters; letter != NULL; letter = letter->next)
 		flush_dead_letter(session, letter);
 	flush_worker(session);

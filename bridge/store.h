@@ -28,6 +28,8 @@ typedef struct StoreCounts
 	int64 no_rule;
 	int64 no_item;
 	int64 tombstones;
+	int64 over_quota;
+	int64 tenant_disabled;
 } StoreCounts;
 
 typedef struct StorePartition

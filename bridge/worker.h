@@ -46,6 +46,12 @@ typedef struct Worker
 extern void worker_note_state(Worker *worker, const char *state, const HostError *error);
 extern void worker_report_logs(Worker *worker);
 
+/* worker_admit.c */
+
+/* Settle what is new, before and after new families have their ids. */
+extern bool worker_admit_tenants(Worker *worker, HostError *error);
+extern bool worker_admit_values(Worker *worker, HostError *error);
+
 /* worker_flush.c */
 
 /* Flushes, again and again if need be.  GO_ON once it has committed. */

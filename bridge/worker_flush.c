@@ -1,7 +1,7 @@
 /*
  * worker_flush.c - what a worker does once an interval: seal, look at the ends of the logs, flush.
  *
- * New families and lists get their ids first, in transactions of their own, so that a flush never waits for
+ * New tenants and values are let in or not, and new families and lists get their ids first, in transactions of their own, so that a flush never waits for
  * another worker's.  Then store_flush writes everything in one.  What is in memory changes only after a
  * commit.
  */
@@ -114,6 +114,7 @@ flushed(Worker *worker)
 		memset(&session->partitions[i].counts, 0, sizeof(StoreCounts));
 	}
 	tk_pane_flushed(session->panes);
+	tk_tenant_flushed(session->panes);
 	intake_flushed(worker->intake);
 	session->flushes++;
 	worker->last_flush = host_now();
@@ -126,7 +127,8 @@ try_flush(Worker *worker, HostError *error)
 	instr_time took;
 
 	INSTR_TIME_SET_CURRENT(start);
-	if (!intern_families(worker, error) || !intern_lists(worker, error) ||
+	if (!worker_admit_tenants(worker, error) || !intern_families(worker, error) ||
+		!worker_admit_values(worker, error) || !intern_lists(worker, error) ||
 		!host_try(store_flush, &worker->session, error))
 		return false;
 	INSTR_TIME_SET_CURRENT(took);

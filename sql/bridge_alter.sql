@@ -42,6 +42,8 @@ CREATE FUNCTION topk.alter_source(
     flush_interval   interval DEFAULT NULL,
     k                integer DEFAULT NULL,
     capacity         integer DEFAULT NULL,
+    max_values       integer DEFAULT NULL,
+    max_tenants      integer DEFAULT NULL,
     reset            text[] DEFAULT '{}'
 ) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
@@ -49,7 +51,8 @@ DECLARE
     src   integer := topk.source_id(name);
     given jsonb := jsonb_build_object('workers', workers, 'event_type_path', event_type_path, 'time_path', time_path,
         'tenant_path', tenant_path, 'out_of_orderness', out_of_orderness, 'allowed_lateness', allowed_lateness,
-        'idle_timeout', idle_timeout, 'max_future', max_future, 'flush_interval', flush_interval, 'k', k, 'capacity', capacity);
+        'idle_timeout', idle_timeout, 'max_future', max_future, 'flush_interval', flush_interval, 'k', k, 'capacity', capacity,
+        'max_values', max_values, 'max_tenants', max_tenants);
     old   topk.source;
     new   topk.source;
 BEGIN
@@ -61,9 +64,9 @@ BEGIN
         RETURN;
     END IF;
     UPDATE topk.source s SET (workers, event_type_path, time_path, tenant_path, out_of_orderness, allowed_lateness, idle_timeout,
-            max_future, flush_interval, k, capacity)
+            max_future, flush_interval, k, capacity, max_values, max_tenants)
         = (new.workers, new.event_type_path, new.time_path, new.tenant_path, new.out_of_orderness, new.allowed_lateness,
-            new.idle_timeout, new.max_future, new.flush_interval, new.k, new.capacity)
+            new.idle_timeout, new.max_future, new.flush_interval, new.k, new.capacity, new.max_values, new.max_tenants)
     WHERE s.source_id = src;
     IF new.k <> old.k THEN -- sinks that take the source's k publish everything anew
         UPDATE topk.sink i SET incarnation = i.incarnation + 1 WHERE i.source_id = src AND i.k IS NULL;

@@ -70,7 +70,7 @@ BEGIN
                   HINT = format('CREATE SERVER %I FOREIGN DATA WRAPPER %I OPTIONS (%s);', server, wrapper,
                       CASE wrapper WHEN 'topk_kafka' THEN 'bootstrap_servers ''host:9092''' ELSE 'host ''host'', port ''6379''' END);
     END IF;
-    IF NOT has_server_privilege(server, 'USAGE') THEN
+    IF NOT has_server_privilege(topk.caller(), server, 'USAGE') THEN
         RAISE EXCEPTION 'permission denied for foreign server %', server USING ERRCODE = 'insufficient_privilege';
     END IF;
 END
@@ -117,6 +117,8 @@ BEGIN
     PERFORM topk.check_range('workers', s.workers, 1, 64);
     PERFORM topk.check_range('k', s.k, 1, 10000);
     PERFORM topk.check_range('capacity', s.capacity, s.k, 65536);
+    PERFORM topk.check_range('max_values', s.max_values, 1, 1000000);
+    PERFORM topk.check_range('max_tenants', s.max_tenants, 1, 100000);
     PERFORM topk.check_interval('out_of_orderness', s.out_of_orderness, '0 seconds', '1 day');
     PERFORM topk.check_interval('allowed_lateness', s.allowed_lateness, '0 seconds', '1 day');
     PERFORM topk.check_interval('idle_timeout', s.idle_timeout, '1 second', '1 day');
@@ -146,7 +148,9 @@ CREATE FUNCTION topk.create_source(
     max_future       interval DEFAULT '10 minutes',
     flush_interval   interval DEFAULT '1 second',
     k                integer DEFAULT 100,
-    capacity         integer DEFAULT NULL
+    capacity         integer DEFAULT NULL,
+    max_values       integer DEFAULT 10000,
+    max_tenants      integer DEFAULT 10000
 ) RETURNS integer LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -186,6 +190,8 @@ BEGIN
     s.flush_interval := flush_interval;
     s.k := k;
     s.capacity := capacity;
+    s.max_values := max_values;
+    s.max_tenants := max_tenants;
     PERFORM topk.check_source_row(s);
 
     IF NOT topk.at_home() THEN
@@ -196,9 +202,9 @@ BEGIN
     ON CONFLICT DO NOTHING;
     BEGIN
         INSERT INTO topk.source (name, server, topic, workers, start_at, event_type_path, time_path, tenant_path, pane_size,
-            out_of_orderness, allowed_lateness, idle_timeout, max_future, flush_interval, k, capacity)
+            out_of_orderness, allowed_lateness, idle_timeout, max_future, flush_interval, k, capacity, max_values, max_tenants)
         VALUES (name, server, topic, workers, start_at, event_type_path, time_path, tenant_path, pane_size,
-            out_of_orderness, allowed_lateness, idle_timeout, max_future, flush_interval, k, capacity)
+            out_of_orderness, allowed_lateness, idle_timeout, max_future, flush_interval, k, capacity, max_values, max_tenants)
         RETURNING source_id INTO id;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION 'source "%" already exists', name USING ERRCODE = 'duplicate_object';
@@ -305,25 +311,27 @@ $$;
 COMMENT ON FUNCTION topk.create_rule IS 'counts an item of each event of a type; returns its rule_id';
 
 -- The list across a dimension's values is that of `all` only while every event of the item type has the
--- dimension.  A rule that lacks it parts them: the list gets a copy of what `all` holds up to here.  The
--- caller has raised the epochs, so no worker adds to either before it knows.
+-- dimension.  A rule that lacks it parts them.
 CREATE FUNCTION topk.unshare_lists(src integer, item_type text, dimensions jsonb) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
-DECLARE
-    l record;
 BEGIN
-    FOR l IN SELECT * FROM topk.list li WHERE li.source_id = src AND li.item_type = item_type AND li.base_id <> li.list_id
-        AND NOT dimensions ? li.dimension
-    LOOP
-        -- a close that is moving panes into windows is waited for, and the next one waits: each is copied once
-        PERFORM FROM topk.live v WHERE v.source_id = src AND v.list_id = l.base_id ORDER BY v.pane, v.incarnation FOR UPDATE;
-        INSERT INTO topk.win SELECT w.window_id, w.window_start, l.list_id, w.sketch FROM topk.win w WHERE w.list_id = l.base_id;
-        INSERT INTO topk.archive SELECT l.list_id, a.sketch FROM topk.archive a WHERE a.list_id = l.base_id;
-        UPDATE topk.live SET sealed = true WHERE source_id = src AND NOT sealed AND list_id = l.base_id;
-        INSERT INTO topk.live SELECT v.source_id, v.pane, l.list_id, v.incarnation, v.worker, true, v.version, v.sketch
-            FROM topk.live v WHERE v.source_id = src AND v.list_id = l.base_id;
-        UPDATE topk.list SET base_id = list_id WHERE list_id = l.list_id;
-    END LOOP;
+    PERFORM topk.unshare_list(l) FROM topk.list l WHERE l.source_id = src AND l.item_type = item_type AND l.base_id <> l.list_id
+        AND NOT dimensions ? l.dimension;
+END
+$$;
+
+-- Gives a list that reads those of `all` a copy of what they hold up to here.  The caller has raised the epochs,
+-- so no worker adds to either before it knows.
+CREATE FUNCTION topk.unshare_list(l topk.list) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    -- a close that is moving panes into windows is waited for, and the next one waits: each is copied once
+    PERFORM FROM topk.live v WHERE v.source_id = l.source_id AND v.list_id = l.base_id ORDER BY v.pane, v.incarnation FOR UPDATE;
+    INSERT INTO topk.win SELECT w.window_id, w.window_start, l.list_id, w.sketch FROM topk.win w WHERE w.list_id = l.base_id;
+    INSERT INTO topk.archive SELECT l.list_id, a.sketch FROM topk.archive a WHERE a.list_id = l.base_id;
+    UPDATE topk.live SET sealed = true WHERE source_id = l.source_id AND NOT sealed AND list_id = l.base_id;
+    INSERT INTO topk.live SELECT v.source_id, v.pane, l.list_id, v.incarnation, v.worker, true, v.version, v.sketch
+        FROM topk.live v WHERE v.source_id = l.source_id AND v.list_id = l.base_id;
+    UPDATE topk.list SET base_id = list_id WHERE list_id = l.list_id;
 END
 $$;
 
