@@ -20,8 +20,8 @@ load_dimensions(TkTenantRules *rules, uint64 row, int column, MemoryContext cont
 	rules->n_dimensions = -1;
 	if (spi_is_null(row, column))
 		return;
-	deconstruct_array(DatumGetArrayTypeP(spi_datum(row, column)), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL,
-					  &rules->n_dimensions);
+	deconstruct_array(DatumGetArrayTypeP(spi_datum(row, column)), TEXTOID, -1, false, TYPALIGN_INT, &elements,
+					  NULL, &rules->n_dimensions);
 	names = MemoryContextAlloc(context, sizeof(char *) * Max(rules->n_dimensions, 1));
 	for (int i = 0; i < rules->n_dimensions; i++)
 		names[i] = MemoryContextStrdup(context, TextDatumGetCString(elements[i]));
@@ -44,7 +44,8 @@ void
 config_load_tenants(int32 source_id, TkLimits *limits, MemoryContext context)
 {
 	static SpiStatement statement = {
-		"SELECT t.tenant, t.enabled, t.k, t.capacity, t.dimensions, t.items_per_second, t.max_values, s.max_tenants "
+		"SELECT t.tenant, t.enabled, t.k, t.capacity, t.dimensions, t.items_per_second, t.max_values, "
+		"s.max_tenants "
 		"FROM topk.source s, topk.tenant_settings(s.source_id) t WHERE s.source_id = $1 "
 		"ORDER BY t.tenant COLLATE \"C\" NULLS LAST",
 		1,

@@ -5,8 +5,8 @@
  * family; lists of values are in a table of the set, keyed by (family, dimension, value).  Everything new is
  * queued in order of appearance until the host has interned it.
  *
- * A family is one block: TkFamily, its lists, the pointers to those across values, to those of TK_OTHER and to
- * the days of each dimension, the tenant's name.
+ * A family is one block: TkFamily, its lists, the pointers to those across values, to those of TK_OTHER and
+ * to the days of each dimension, the tenant's name.
  */
 #include <assert.h>
 #include <string.h>
@@ -72,8 +72,8 @@ family_bytes(int n_dimensions, size_t tenant_len)
 {
 	size_t n = (size_t) n_dimensions;
 
-	return sizeof(TkFamily) + (n + 1) * sizeof(TkList) + 2 * n * sizeof(TkList *) + n * sizeof(TkDimensionDay *) +
-		   tenant_len + 1;
+	return sizeof(TkFamily) + (n + 1) * sizeof(TkList) + 2 * n * sizeof(TkList *) +
+		   n * sizeof(TkDimensionDay *) + tenant_len + 1;
 }
 
 static void

@@ -1,12 +1,13 @@
 /*
  * guard.c - the first max_values values of a dimension and day are kept apart, the rest counted as TK_OTHER.
  *
- * A list of a value claims a place when it gets its first pane of a day; the claim hangs on the list, the count
- * of claims on the family's dimension.  Events of the same minute find the list's pane and do not come here.
+ * A list of a value claims a place when it gets its first pane of a day; the claim hangs on the list, the
+ * count of claims on the family's dimension.  Events of the same minute find the list's pane and do not come
+ * here.
  *
  * What is three days behind the worker's watermark is forgotten when a new day begins.  Should an event come
- * after all (allowed_lateness is at most a day, but a partition that was idle does not hold the watermark), the
- * store answers the new claim as it did the old one.
+ * after all (allowed_lateness is at most a day, but a partition that was idle does not hold the watermark),
+ * the store answers the new claim as it did the old one.
  */
 #include <string.h>
 
@@ -142,7 +143,8 @@ tk_guard_list(TkPaneSet *set, TkList *list, int64_t start)
 	TkDimensionDay *day;
 
 	if (entry != NULL)
-		return entry->claim == TK_CLAIM_REFUSED ? tk_guard_other(set, list->family, list->dimension, start) : list;
+		return entry->claim == TK_CLAIM_REFUSED ? tk_guard_other(set, list->family, list->dimension, start)
+												: list;
 	day = find_day(set, list->family, list->dimension, day_of(start));
 	if (day == NULL)
 		return NULL;
@@ -244,7 +246,8 @@ tk_guard_next_overflowed(TkPaneSet *set)
 }
 
 TkStatus
-tk_guard_know(TkPaneSet *set, TkFamily *family, int dimension, int32_t number, const TkText *value, int64_t list_id)
+tk_guard_know(TkPaneSet *set, TkFamily *family, int dimension, int32_t number, const TkText *value,
+			  int64_t list_id)
 {
 	TkDimensionDay *day = find_day(set, family, dimension, number);
 	TkList *list = tk_family_own_list(set, family, dimension, value);
@@ -268,8 +271,8 @@ tk_guard_close(TkDimensionDay *day)
 }
 
 TkDimensionDay *
-tk_guard_find_day(TkPaneSet *set, const TkText *tenant, const char *item_type, const char *dimension, int32_t day,
-				  TkStatus *status)
+tk_guard_find_day(TkPaneSet *set, const TkText *tenant, const char *item_type, const char *dimension,
+				  int32_t day, TkStatus *status)
 {
 	TkDimensionDay *found;
 	TkFamily *family;

@@ -272,8 +272,8 @@ aim_all(TkPaneSet *set, const TkEvent *event, uint64_t hash, Targets *targets)
 
 		if (across->left_out)
 			continue;
-		status = aim(set, tk_family_list(set, family, dimension, &event->values[i], start), start, hash,
-					 targets);
+		status =
+			aim(set, tk_family_list(set, family, dimension, &event->values[i], start), start, hash, targets);
 		if (status == TK_OK && !across->shared)
 			status = aim(set, across, start, hash, targets);
 	}

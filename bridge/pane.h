@@ -91,12 +91,12 @@ struct TkPane
 	int64_t start; /* us */
 	uint64_t incarnation;
 	TkSketch *sketch;
-	bool changed; /* since it was last written */
-	bool written; /* a flush that wrote it has committed */
-	bool sealed;  /* its row must be, or is, marked sealed */
+	bool changed;   /* since it was last written */
+	bool written;   /* a flush that wrote it has committed */
+	bool sealed;    /* its row must be, or is, marked sealed */
 	bool discarded; /* private: moved to another list, and to be forgotten */
-	TkPane *next; /* of the same list */
-	size_t slot;  /* private: its place among all panes of the set */
+	TkPane *next;   /* of the same list */
+	size_t slot;    /* private: its place among all panes of the set */
 };
 
 /*
@@ -143,11 +143,11 @@ size_t tk_pane_set_bytes(const TkPaneSet *set);
 int tk_pane_count(const TkPaneSet *set);
 
 /*
- * What a flush must do, in this order (with limits also what tenant.h says).  First intern: every family with interned = false, then every list
- * with list_id = 0 (tk_pane_next_new_* return NULL at the end; the host fills in list_id, calls
- * tk_family_unshare where the store keeps a list of its own, and sets interned).  Then write: every pane that
- * is changed, or sealed.  After the commit tk_pane_flushed; after an abort nothing, the next flush repeats
- * it. No event may be added between the first tk_pane_next_dirty and tk_pane_flushed.
+ * What a flush must do, in this order (with limits also what tenant.h says).  First intern: every family with
+ * interned = false, then every list with list_id = 0 (tk_pane_next_new_* return NULL at the end; the host
+ * fills in list_id, calls tk_family_unshare where the store keeps a list of its own, and sets interned). Then
+ * write: every pane that is changed, or sealed.  After the commit tk_pane_flushed; after an abort nothing,
+ * the next flush repeats it. No event may be added between the first tk_pane_next_dirty and tk_pane_flushed.
  *
  * tk_pane_next_new_* return the oldest family or list that is still new, so a host either settles each before
  * it asks again, or walks on from the first along next_new and settles them all when its transaction has

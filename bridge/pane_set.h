@@ -147,7 +147,8 @@ void tk_tenants_free(TkPaneSet *set);
 
 /* ---- guard.c ---- */
 
-/* The list that counts what `list` would in a new pane at `start`: itself, or TK_OTHER.  NULL: out of memory. */
+/* The list that counts what `list` would in a new pane at `start`: itself, or TK_OTHER.  NULL: out of memory.
+ */
 TkList *tk_guard_list(TkPaneSet *set, TkList *list, int64_t start);
 
 /* True if no value that the worker does not know may come in on the day of `start`. */

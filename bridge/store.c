@@ -2,9 +2,10 @@
  * store.c - claims, list ids and flushes (see store.h).
  *
  * The flush is one transaction: partitions first, in ascending order, each only where offset and epoch are
- * what this worker last saw; then the panes and tenants' meters; then dead letters.  A pane's first write is an INSERT, the next
- * ones an UPDATE of a row that must still be there and unsealed.  So a worker that was replaced without
- * knowing it can neither move an offset nor add to a pane that a closer may have counted already.
+ * what this worker last saw; then the panes and tenants' meters; then dead letters.  A pane's first write is
+ * an INSERT, the next ones an UPDATE of a row that must still be there and unsealed.  So a worker that was
+ * replaced without knowing it can neither move an offset nor add to a pane that a closer may have counted
+ * already.
  */
 #include "postgres.h"
 
@@ -195,8 +196,9 @@ flush_partition(const StoreSession *session, const StorePartition *p)
 		"tombstones + $18, over_quota = over_quota + $19, tenant_disabled = tenant_disabled + $20, "
 		"updated_at = now() WHERE source_id = $1 AND partition = $2 AND epoch = $3 AND next_offset = $4",
 		20,
-		{INT4OID, INT4OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-		 BOOLOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID},
+		{INT4OID,        INT4OID,        INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID,
+		 TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, INT8OID, INT8OID, INT8OID, INT8OID,
+		 INT8OID,        INT8OID,        INT8OID, INT8OID, INT8OID, INT8OID},
 		NULL};
 	const StoreCounts *c = &p->counts;
 	char nulls[] = "                    ";

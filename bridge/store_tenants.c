@@ -1,8 +1,8 @@
 /*
  * store_tenants.c - who is let in, and meters (see store_tenants.h).
  *
- * What the store tells is put into the pane set as it is read.  That is idempotent, so a step that fails halfway
- * does no harm: the days and tenants that it told of are closed last.
+ * What the store tells is put into the pane set as it is read.  That is idempotent, so a step that fails
+ * halfway does no harm: the days and tenants that it told of are closed last.
  */
 #include "postgres.h"
 
@@ -196,8 +196,7 @@ load_meters(StoreSession *session)
 		TkText tenant = row_text(i, 2);
 
 		if (slot >= 0)
-			check_status(
-				tk_tenant_restore(session->panes, &tenant, slot, spi_int64(i, 3), spi_int64(i, 4)));
+			check_status(tk_tenant_restore(session->panes, &tenant, slot, spi_int64(i, 3), spi_int64(i, 4)));
 	}
 }
 
@@ -249,7 +248,8 @@ load_days(StoreSession *session)
 		check_status(status);
 		if (day == NULL)
 			continue;
-		check_status(tk_guard_know(session->panes, day->family, day->dimension, number, &value, spi_int64(i, 5)));
+		check_status(
+			tk_guard_know(session->panes, day->family, day->dimension, number, &value, spi_int64(i, 5)));
 		tk_guard_close(day);
 	}
 }
@@ -271,7 +271,8 @@ static void
 flush_meter(const StoreSession *session, const TkTenant *tenant, int slot)
 {
 	static SpiStatement statement = {
-		"INSERT INTO topk.tenant_use AS u (source_id, partition, tenant, counted, over_quota, disabled, quota_second, "
+		"INSERT INTO topk.tenant_use AS u (source_id, partition, tenant, counted, over_quota, disabled, "
+		"quota_second, "
 		"quota_used) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) "
 		"ON CONFLICT (source_id, partition, tenant) DO UPDATE SET counted = u.counted + $4, "
 		"over_quota = u.over_quota + $5, disabled = u.disabled + $6, quota_second = $7, quota_used = $8",

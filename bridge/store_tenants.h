@@ -1,8 +1,8 @@
 /*
  * store_tenants.h - the edge to PostgreSQL for tenants and guards (tenant.h): who is let in, and meters.
  *
- * The functions with a void * are steps (host.h), each a transaction of its own; the worker takes their answers
- * over after the commit.
+ * The functions with a void * are steps (host.h), each a transaction of its own; the worker takes their
+ * answers over after the commit.
  */
 #ifndef TK_STORE_TENANTS_H
 #define TK_STORE_TENANTS_H
@@ -45,7 +45,8 @@ typedef struct StoreDay
 /* arg: StoreDay.  Tells its panes all values of the day, and closes it. */
 extern void store_close_day(void *arg);
 
-/* arg: StoreSession, claimed and with panes.  What earlier runs left: meters, and days and tenants that are full. */
+/* arg: StoreSession, claimed and with panes.  What earlier runs left: meters, and days and tenants that are
+ * full. */
 extern void store_load_limits(void *arg);
 
 /* Inside the flush: writes the meters that changed. */

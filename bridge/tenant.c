@@ -1,5 +1,6 @@
 /*
- * tenant.c - tenants: found by name when a family is made, metered, and moved together when there are too many.
+ * tenant.c - tenants: found by name when a family is made, metered, and moved together when there are too
+ * many.
  *
  * Nothing here runs for each event but tk_tenant_enabled and tk_tenant_spend, which find the tenant through
  * the family that tk_pane_add needs anyway, and which hosts call only where some tenant is metered.
@@ -128,7 +129,8 @@ tk_pane_set_limit(TkPaneSet *set, const TkLimits *limits)
 	return TK_OK;
 }
 
-/* An unlisted tenant that is not known yet: kept apart while there is room and the unlisted are let in at all. */
+/* An unlisted tenant that is not known yet: kept apart while there is room and the unlisted are let in at
+ * all. */
 static TkTenant *
 add_unlisted(TkPaneSet *set, const TkText *name)
 {
@@ -368,7 +370,8 @@ tk_tenant_settle(TkPaneSet *set, TkTenant *tenant, bool granted)
 	if (granted)
 		return TK_OK;
 	set->tenants_overflowed = true;
-	for (TkFamily *family = tenant->families; family != NULL && status == TK_OK; family = family->next_of_tenant)
+	for (TkFamily *family = tenant->families; family != NULL && status == TK_OK;
+		 family = family->next_of_tenant)
 		status = move_family(set, family);
 	move_meters(set, tenant);
 	for (int i = 0; i < set->config->n_rules; i++)

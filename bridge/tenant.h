@@ -13,8 +13,8 @@
  * max_values values of each UTC day of event time, are kept apart; the rest are counted together, under
  * TK_OTHER.  Workers agree on who came first through the store, in the step before a flush: what is new has
  * been counted in memory as if it were let in, and is moved to TK_OTHER if it is not, before anything of it
- * was written.  A worker keeps no more new ones in memory than the limit would let in, and what it has learned
- * to be full it need not ask about again, since the store then tells it all that were let in.
+ * was written.  A worker keeps no more new ones in memory than the limit would let in, and what it has
+ * learned to be full it need not ask about again, since the store then tells it all that were let in.
  *
  * Exports: tenant.c has tk_tenant_* and tk_pane_set_limit, guard.c has tk_guard_*.
  */
@@ -45,9 +45,9 @@ typedef struct TkLimits
 	const TkTenantRules *listed; /* by tenant, as strcmp orders them */
 	int n_listed;
 	TkTenantRules unlisted;
-	uint32_t max_tenants;  /* unlisted ones */
-	int n_partitions;      /* of this worker */
-	int topic_partitions;  /* that share a quota evenly */
+	uint32_t max_tenants; /* unlisted ones */
+	int n_partitions;     /* of this worker */
+	int topic_partitions; /* that share a quota evenly */
 } TkLimits;
 
 /* Of one tenant on one of the worker's partitions.  The counts begin at 0 after each flush. */
@@ -66,9 +66,9 @@ struct TkTenant
 	const char *name;
 	size_t name_len;
 	const TkTenantRules *rules;
-	TkMeter *meters; /* one for each partition; NULL: nothing to count and nothing to refuse */
-	bool changed;    /* some meter is */
-	bool settled;    /* the store has let it in, or need not be asked */
+	TkMeter *meters;      /* one for each partition; NULL: nothing to count and nothing to refuse */
+	bool changed;         /* some meter is */
+	bool settled;         /* the store has let it in, or need not be asked */
 	TkFamily *families;   /* along next_of_tenant */
 	TkTenant *next_new;   /* of those that tk_tenant_next_new begins with; valid until settled */
 	TkTenant *next_meter; /* of all that have meters */
@@ -98,16 +98,16 @@ struct TkDimensionDay
 	TkFamily *family;
 	int dimension;
 	int32_t day;
-	uint32_t n_values; /* claims, less those refused */
-	bool full;         /* the store has told all values that it let in */
-	bool overflowed;   /* TK_OTHER is in use */
+	uint32_t n_values;    /* claims, less those refused */
+	bool full;            /* the store has told all values that it let in */
+	bool overflowed;      /* TK_OTHER is in use */
 	TkDimensionDay *next; /* of the dimension */
 	TkDimensionDay *next_overflowed;
 };
 
 /*
- * Limits a set, before its first event.  `limits` is referred to.  With no settings for tenants nothing needs to
- * be asked for each event: tk_limits_meter tells.
+ * Limits a set, before its first event.  `limits` is referred to.  With no settings for tenants nothing needs
+ * to be asked for each event: tk_limits_meter tells.
  */
 TkStatus tk_pane_set_limit(TkPaneSet *set, const TkLimits *limits);
 bool tk_limits_meter(const TkLimits *limits);
@@ -124,8 +124,8 @@ typedef enum TkAdmission
 TkAdmission tk_tenant_enabled(TkPaneSet *set, const TkEvent *event, int partition);
 
 /*
- * Takes n items of an event that is in time against its tenant's quota: all of them or none.  `partition` is an
- * index below n_partitions, `progress` the partition's highest event time, this event's included.
+ * Takes n items of an event that is in time against its tenant's quota: all of them or none.  `partition` is
+ * an index below n_partitions, `progress` the partition's highest event time, this event's included.
  */
 TkAdmission tk_tenant_spend(TkPaneSet *set, const TkEvent *event, int partition, int64_t progress, int64_t n);
 
@@ -148,8 +148,8 @@ TkTenant *tk_tenant_next_changed(const TkPaneSet *set, const TkTenant *after);
 void tk_tenant_flushed(TkPaneSet *set);
 
 /*
- * After families, before lists: settle every new claim.  Refused ones are moved to the value TK_OTHER, and the
- * panes that this leaves are forgotten by tk_guard_sweep, once after the last.  Then ask the store for
+ * After families, before lists: settle every new claim.  Refused ones are moved to the value TK_OTHER, and
+ * the panes that this leaves are forgotten by tk_guard_sweep, once after the last.  Then ask the store for
  * all values of each day that has overflowed (tk_guard_know), and close it.
  */
 TkListDay *tk_guard_next_new(TkPaneSet *set);
@@ -160,8 +160,8 @@ TkStatus tk_guard_know(TkPaneSet *set, TkFamily *family, int dimension, int32_t 
 					   int64_t list_id);
 void tk_guard_close(TkDimensionDay *day);
 
-/* For what the store tells at the start: the family of a tenant and item type, and one of its days.  NULL with
- * *status TK_OK: the configuration knows no such item type or dimension. */
+/* For what the store tells at the start: the family of a tenant and item type, and one of its days.  NULL
+ * with *status TK_OK: the configuration knows no such item type or dimension. */
 TkDimensionDay *tk_guard_find_day(TkPaneSet *set, const TkText *tenant, const char *item_type,
 								  const char *dimension, int32_t day, TkStatus *status);
 

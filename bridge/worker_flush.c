@@ -1,9 +1,9 @@
 /*
  * worker_flush.c - what a worker does once an interval: seal, look at the ends of the logs, flush.
  *
- * New tenants and values are let in or not, and new families and lists get their ids first, in transactions of their own, so that a flush never waits for
- * another worker's.  Then store_flush writes everything in one.  What is in memory changes only after a
- * commit.
+ * New tenants and values are let in or not, and new families and lists get their ids first, in transactions
+ * of their own, so that a flush never waits for another worker's.  Then store_flush writes everything in one.
+ * What is in memory changes only after a commit.
  */
 #include "postgres.h"
 
