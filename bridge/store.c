@@ -111,6 +111,25 @@ text_datum(const char *text, size_t len)
 	return PointerGetDatum(cstring_to_text_with_len(text, (int) len));
 }
 
+/* The names and shareability of the dimensions that the family's tenant has. */
+static void
+family_arrays(const TkFamily *family, Datum *names, Datum *shareable)
+{
+	Datum *name = palloc(sizeof(Datum) * Max(family->n_dimensions, 1));
+	Datum *may_share = palloc(sizeof(Datum) * Max(family->n_dimensions, 1));
+	int n = 0;
+
+	for (int i = 0; i < family->n_dimensions; i++)
+	{
+		if (family->across[i]->left_out)
+			continue;
+		name[n] = CStringGetTextDatum(family->dimensions[i]);
+		may_share[n++] = BoolGetDatum(family->shareable[i]);
+	}
+	*names = PointerGetDatum(construct_array(name, n, TEXTOID, -1, false, TYPALIGN_INT));
+	*shareable = PointerGetDatum(construct_array(may_share, n, BOOLOID, 1, true, TYPALIGN_CHAR));
+}
+
 void
 store_intern_family(void *arg)
 {
@@ -122,30 +141,24 @@ store_intern_family(void *arg)
 		NULL};
 	StoreFamily *intern = arg;
 	TkFamily *family = intern->family;
-	Datum *names = palloc(sizeof(Datum) * Max(family->n_dimensions, 1));
-	Datum *shareable = palloc(sizeof(Datum) * Max(family->n_dimensions, 1));
 	Datum values[6];
+	uint64 row = 0;
 
-	for (int i = 0; i < family->n_dimensions; i++)
-	{
-		names[i] = CStringGetTextDatum(family->dimensions[i]);
-		shareable[i] = BoolGetDatum(family->shareable[i]);
-	}
 	values[0] = Int32GetDatum(intern->session->config->source_id);
 	values[1] = Int64GetDatum(intern->session->config->version);
 	values[2] = text_datum(family->tenant, family->tenant_len);
 	values[3] = CStringGetTextDatum(family->item_type);
-	values[4] =
-		PointerGetDatum(construct_array(names, family->n_dimensions, TEXTOID, -1, false, TYPALIGN_INT));
-	values[5] =
-		PointerGetDatum(construct_array(shareable, family->n_dimensions, BOOLOID, 1, true, TYPALIGN_CHAR));
+	family_arrays(family, &values[4], &values[5]);
 	spi_run(&statement, values, NULL);
 	if (spi_is_null(0, 1))
 		fenced("the configuration");
 	intern->all_id = spi_int64(0, 1);
 	for (int i = 0; i < family->n_dimensions; i++)
 	{
-		intern->across_ids[i] = spi_is_null(i, 2) ? 0 : spi_int64(i, 2);
+		if (family->across[i]->left_out)
+			continue;
+		intern->across_ids[i] = spi_is_null(row, 2) ? 0 : spi_int64(row, 2);
+		row++;
 		if (intern->across_ids[i] == 0 && !family->shareable[i])
 			elog(ERROR, "the list across dimension \"%s\" is shared and must not be", family->dimensions[i]);
 	}

@@ -97,12 +97,13 @@ BEGIN
         RAISE EXCEPTION 'invalid tenant: %', quote_literal(t.tenant) USING ERRCODE = 'invalid_name',
             HINT = 'A tenant is text of at most 512 bytes; "(other)" is reserved.';
     END IF;
-    PERFORM topk.check_range('k', t.k, 1, 10000) WHERE t.k IS NOT NULL;
-    PERFORM topk.check_range('capacity', t.capacity, coalesce(t.k, s.k), 65536)
-        FROM topk.source s WHERE s.source_id = t.source_id AND t.capacity IS NOT NULL;
-    PERFORM topk.check_range('items_per_second', t.items_per_second, 1, 1000000000) WHERE t.items_per_second IS NOT NULL;
-    PERFORM topk.check_range('max_values', t.max_values, 1, 1000000) WHERE t.max_values IS NOT NULL;
-    PERFORM topk.check_range('the number of dimensions', cardinality(t.dimensions), 0, 1024) WHERE t.dimensions IS NOT NULL;
+    PERFORM topk.check_range('k', coalesce(t.k, 1), 1, 10000);
+    IF t.capacity IS NOT NULL THEN
+        PERFORM topk.check_range('capacity', t.capacity, coalesce(t.k, s.k), 65536) FROM topk.source s WHERE s.source_id = t.source_id;
+    END IF;
+    PERFORM topk.check_range('items_per_second', coalesce(t.items_per_second, 1), 1, 1000000000);
+    PERFORM topk.check_range('max_values', coalesce(t.max_values, 1), 1, 1000000);
+    PERFORM topk.check_range('the number of dimensions', coalesce(cardinality(t.dimensions), 0), 0, 1024);
     PERFORM topk.check_name('dimension', d) FROM unnest(t.dimensions) d;
     IF t.enabled IS NULL THEN
         RAISE EXCEPTION 'enabled must not be NULL' USING ERRCODE = 'null_value_not_allowed';
@@ -165,7 +166,9 @@ BEGIN
             USING ERRCODE = 'duplicate_object', HINT = 'Change them with topk.alter_tenant.';
     END;
     PERFORM topk.unshare_tenant_lists(src);
-    PERFORM topk.protect_results() WHERE role IS NOT NULL;
+    IF role IS NOT NULL THEN
+        PERFORM topk.protect_results();
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION topk.create_tenant IS 'gives a tenant settings of its own, from the next flush on; NULL: all tenants that have none';
@@ -199,7 +202,9 @@ BEGIN
         = (new.enabled, new.k, new.capacity, new.dimensions, new.items_per_second, new.max_values, new.role)
     WHERE t.source_id = old.source_id AND t.tenant IS NOT DISTINCT FROM tenant;
     PERFORM topk.unshare_tenant_lists(old.source_id);
-    PERFORM topk.protect_results() WHERE new.role IS NOT NULL;
+    IF new.role IS NOT NULL THEN
+        PERFORM topk.protect_results();
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION topk.alter_tenant IS 'changes settings of a tenant, from the next flush on; NULL leaves one as it is';
@@ -297,7 +302,6 @@ RETURNS SETOF record LANGUAGE sql STABLE AS $$
     FROM topk.dimension_day dd
     JOIN topk.list l USING (source_id, tenant, item_type, dimension)
     JOIN topk.list_day ld ON ld.list_id = l.list_id AND ld.day = dd.day
-    JOIN topk.source s USING (source_id)
     CROSS JOIN LATERAL (SELECT t.max_values FROM topk.tenant_settings(src) t
                         WHERE t.tenant = dd.tenant OR t.tenant IS NULL ORDER BY t.tenant NULLS LAST LIMIT 1) t
     WHERE dd.source_id = src AND dd.day >= since AND dd.other AND dd.n_values >= t.max_values AND l.value IS NOT NULL

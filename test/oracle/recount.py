@@ -16,7 +16,12 @@ CONFIG is JSON, in the words of topk.create_source and topk.create_rule (duratio
                 "weight_path": null, "weight": 1, "missing_value": "unknown",
                 "dimensions": {"deviceType": "payload.deviceType"}}]}
 
-Everything in "source" and "windows" may be left out, as may the last four of a rule.
+Everything in "source" and "windows" may be left out, as may the last four of a rule.  So may "tenants", a list in
+the words of topk.create_tenant, and "partitions", the number of the topic's, which share quotas:
+
+    "partitions": 4, "tenants": [{"tenant": "acme", "enabled": true, "dimensions": null, "items_per_second": 100}]
+
+The guard against too many values is not recounted: which come first is for the workers to agree on.
 
 DUMP has a line for each message, a partition's messages in the order of its log (those of several
 partitions may be mixed).  Its columns, separated by tabs, are partition,offset,payload as
@@ -51,6 +56,7 @@ import time
 from collections import Counter, defaultdict
 
 from reading import MAX_DEPTH, US, Dead, get, parse_document, parse_path, text_of, time_us
+from tenants import Tenants
 
 MAX_WEIGHT = 2**40
 
@@ -99,6 +105,7 @@ class Source:
         self.max_value_bytes = fields['max_value_bytes']
         self.windows = config.get('windows', [])
         self.rules = {rule['event_type']: Rule(rule) for rule in config['rules']}
+        self.tenants = Tenants(config.get('tenants', []), config.get('partitions', 1))
 
 
 # ---- counting ----
@@ -107,7 +114,8 @@ class Source:
 class Partition:
     """One partition's log so far."""
 
-    def __init__(self):
+    def __init__(self, number=None):
+        self.number = number
         self.counts = Counter()
         self.dead = Counter()
         self.max_time = None
@@ -120,14 +128,14 @@ class Partition:
 class Recount:
     def __init__(self, source):
         self.source = source
-        self.partitions = defaultdict(Partition)
+        self.partitions = {}
         # (pane start in us, tenant, item type, dimension, value) -> item -> weight
         self.lists = defaultdict(lambda: defaultdict(int))
         self.dead_letters = []
 
     def message(self, number, offset, payload):
         """Count one message; payload None is a tombstone."""
-        partition = self.partitions[number]
+        partition = self.partitions.setdefault(number, Partition(number))
         partition.counts['events'] += 1
         if payload is None:
             partition.counts['tombstones'] += 1
@@ -164,13 +172,30 @@ class Recount:
         item = text_of(item, 'item', self.source.max_item_bytes)
         weight = self._weight(document, rule)
         values = [(name, self._value(document, path, rule)) for name, path in rule.dimensions]
-        if not self._in_time(partition, event_us):
+        if not self._admitted(partition, tenant, event_us):
             return
         partition.counts['counted'] += 1
         pane = event_us - event_us % self.source.pane_us
         self.lists[pane, tenant, rule.item_type, 'all', None][item] += weight
         for name, value in values:
-            self.lists[pane, tenant, rule.item_type, name, value][item] += weight
+            if self.source.tenants.has(tenant, name):
+                self.lists[pane, tenant, rule.item_type, name, value][item] += weight
+
+    def _admitted(self, partition, tenant, event_us):
+        """False for an event that is in no list, which is counted by the first reason that there is."""
+        tenants = self.source.tenants
+        if tenants.is_disabled(tenant):
+            partition.counts['tenant_disabled'] += 1
+            return False
+        if self._is_too_late(partition, event_us):
+            partition.counts['too_late'] += 1
+            return False
+        progress_us = event_us if partition.max_time is None else max(event_us, partition.max_time)
+        if not tenants.spend(partition.number, tenant, progress_us):
+            partition.counts['over_quota'] += 1
+            return False
+        partition.counts['late'] += self._is_late(partition, event_us)
+        return True
 
     def _tenant(self, document):
         if self.source.tenant_path is None:
@@ -192,18 +217,18 @@ class Recount:
         value = get(document, path)
         return rule.missing if value is None else text_of(value, 'value', self.source.max_value_bytes)
 
-    def _in_time(self, partition, event_us):
-        """Judge an event by the watermark just before it; False if it is too late."""
+    def _lateness(self, partition, event_us):
+        """By how much a partition's watermark just before an event has passed its pane's end, in us."""
         if partition.max_time is None:
-            return True
-        watermark = partition.max_time - self.source.disorder_us
+            return -1
         pane_end = event_us - event_us % self.source.pane_us + self.source.pane_us
-        if pane_end + self.source.lateness_us <= watermark:
-            partition.counts['too_late'] += 1
-            return False
-        if pane_end <= watermark:
-            partition.counts['late'] += 1
-        return True
+        return partition.max_time - self.source.disorder_us - pane_end
+
+    def _is_late(self, partition, event_us):
+        return self._lateness(partition, event_us) >= 0
+
+    def _is_too_late(self, partition, event_us):
+        return self._lateness(partition, event_us) >= self.source.lateness_us
 
     # ---- results ----
 
@@ -227,7 +252,8 @@ class Recount:
         return result
 
     def summary(self):
-        names = ['events', 'counted', 'late', 'too_late', 'no_rule', 'no_item', 'tombstones', 'dead_letters']
+        names = ['events', 'counted', 'late', 'too_late', 'no_rule', 'no_item', 'tombstones', 'dead_letters',
+                 'over_quota', 'tenant_disabled']
 
         def one(counts, dead):
             return {**{name: counts[name] for name in names}, 'reasons': dict(sorted(dead.items()))}
@@ -238,6 +264,7 @@ class Recount:
             total.dead.update(partition.dead)
         return {
             **one(total.counts, total.dead),
+            'tenants': {name: dict(counts) for name, counts in sorted(self.source.tenants.counts.items())},
             'partitions': {
                 str(number): {**one(p.counts, p.dead), 'max_event_time_us': p.max_time}
                 for number, p in sorted(self.partitions.items())
