@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------------------------------------
--- Who may do what.  The last part of the script: what it does not name, nobody but the owner may use.
+-- Who may do what.  It comes after all functions and tables: what it does not name, nobody but the owner may use.
 --
 --   topk_admin      creates, alters and drops; may do what topk_operator may
 --   topk_operator   pauses, resumes, sets the number of workers, reads dead letters; may do what topk_reader may

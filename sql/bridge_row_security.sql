@@ -4,25 +4,19 @@
 -- Such a role is a member of topk_tenant, which may read these tables only through the policies below.  Members
 -- of topk_reader see everything.  Any other role, whatever it has been granted, sees no row.
 --
--- The policies are made by the first call that maps a role, and not by this script: pg_dump writes down the
--- policies of an extension's tables, and a restore would find them there already.  The rights on the tables
--- come with them, so that topk_tenant can read nothing before they exist.
+-- Policies must be made by this script, and not later: pg_dump takes those of an extension's tables for a part of
+-- the extension and leaves them out, while rights that were granted later are dumped.  A restore would open up.
 --
 -- What a tenant can learn of others: that the source has other events (the windows, their revisions and the
 -- watermark are the source's), and by EXPLAIN ANALYZE how many rows the policies hide.
 -- ---------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION topk.protect_results() RETURNS void LANGUAGE plpgsql AS $$
+DO $$
 DECLARE
     mine   constant text := 'SELECT t.source_id FROM topk.tenant t WHERE pg_catalog.pg_has_role(t.role, ''USAGE'')';
     listed constant text := 'EXISTS (SELECT FROM topk.list l WHERE l.list_id = %I.list_id)';
     p      record;
 BEGIN
-    IF EXISTS (SELECT FROM pg_catalog.pg_policy WHERE polrelid = 'topk.list'::regclass AND polname = 'topk_tenant') THEN
-        RETURN;
-    END IF;
-    LOCK TABLE topk.source, topk.rule, topk.source_window, topk.closer, topk.list, topk.live, topk.win, topk.win_state, topk.archive,
-        topk.tenant, topk.tenant_use, topk.dimension_day IN ACCESS EXCLUSIVE MODE;
     FOR p IN
         SELECT v.kept, v.shown, v.columns FROM (VALUES
             ('tenant', 'pg_catalog.pg_has_role(role, ''USAGE'')', ''),

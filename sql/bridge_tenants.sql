@@ -166,9 +166,6 @@ BEGIN
             USING ERRCODE = 'duplicate_object', HINT = 'Change them with topk.alter_tenant.';
     END;
     PERFORM topk.unshare_tenant_lists(src);
-    IF role IS NOT NULL THEN
-        PERFORM topk.protect_results();
-    END IF;
 END
 $$;
 COMMENT ON FUNCTION topk.create_tenant IS 'gives a tenant settings of its own, from the next flush on; NULL: all tenants that have none';
@@ -202,9 +199,6 @@ BEGIN
         = (new.enabled, new.k, new.capacity, new.dimensions, new.items_per_second, new.max_values, new.role)
     WHERE t.source_id = old.source_id AND t.tenant IS NOT DISTINCT FROM tenant;
     PERFORM topk.unshare_tenant_lists(old.source_id);
-    IF new.role IS NOT NULL THEN
-        PERFORM topk.protect_results();
-    END IF;
 END
 $$;
 COMMENT ON FUNCTION topk.alter_tenant IS 'changes settings of a tenant, from the next flush on; NULL leaves one as it is';

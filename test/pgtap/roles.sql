@@ -28,7 +28,7 @@ INSERT INTO classified SELECT name, class FROM (VALUES
     ('internal', '{add_to_window,add_window,admit_tenants,admit_values,caller,changes,check_dimensions,check_interval,check_name,
         check_path,check_reset,check_rule_row,check_server,check_sink_overlap,check_sink_row,check_source_row,check_template,
         check_tenant_row,claim_partitions,close,close_day,close_due,closed_days,config_changed,drop_leaf,find_tenant,forget_days,
-        forget_idle,intern_family,intern_list,kafka_validator,leaf_size,make_leaves,path_error,protect_results,redis_validator,
+        forget_idle,intern_family,intern_list,kafka_validator,leaf_size,make_leaves,path_error,redis_validator,
         unshare_list,unshare_lists,unshare_tenant_lists,us,wake}')) v(class, names), unnest(v.names) AS name;
 
 CREATE TEMP VIEW func AS
