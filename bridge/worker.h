@@ -16,6 +16,9 @@
 /* How long a question to a broker may hold up reading. */
 #define LOG_END_TIMEOUT_MS 500
 
+/* What is in memory is no longer true: a session that meets this is thrown away. */
+#define WORKER_SPOILT MAKE_SQLSTATE('T', 'K', '0', '0', '2')
+
 typedef enum Verdict
 {
 	GO_ON,

@@ -2,7 +2,7 @@
  * worker_admit.c - before a flush: who is let in of the tenants and values that are new (tenant.h).
  *
  * Each step is a transaction of its own, so that a flush never waits for another worker.  What is in memory
- * changes only after a commit.
+ * changes only after a commit.  Where such a change fails halfway the session is thrown away.
  */
 #include "postgres.h"
 
@@ -15,8 +15,8 @@ static bool
 failed(HostError *error, TkStatus status)
 {
 	if (status != TK_OK)
-		host_error(error, status == TK_NO_MEMORY ? ERRCODE_OUT_OF_MEMORY : ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-				   "could not count tenants or values together: %s", tk_status_text(status));
+		host_error(error, WORKER_SPOILT, "could not count tenants or values together: %s",
+				   tk_status_text(status));
 	return status != TK_OK;
 }
 

@@ -39,7 +39,7 @@ intern_families(Worker *worker, HostError *error)
 				continue;
 			if (tk_family_unshare(session->panes, family, i) != TK_OK)
 			{
-				host_error(error, ERRCODE_OUT_OF_MEMORY, "out of memory for a list");
+				host_error(error, WORKER_SPOILT, "out of memory for a list");
 				return false;
 			}
 			family->across[i]->list_id = intern.across_ids[i];
@@ -147,7 +147,7 @@ worker_flush(Worker *worker)
 
 	while (!try_flush(worker, &error))
 	{
-		if (error.sqlstate == STORE_FENCED)
+		if (error.sqlstate == STORE_FENCED || error.sqlstate == WORKER_SPOILT)
 		{
 			ereport(LOG, errmsg("topk worker starts anew: %s", error.message));
 			return AGAIN;
