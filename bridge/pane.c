@@ -91,7 +91,7 @@ tk_pane_seal_exact(TkPaneSet *set)
 		TkPane *pane = set->dirty[i];
 		uint32_t count = tk_sketch_count(pane->sketch);
 
-		if (pane->sealed || count < MIN_PIECE_ENTRIES || count > set->capacity / 2 ||
+		if (pane->sealed || count < MIN_PIECE_ENTRIES || count > pane->list->family->capacity / 2 ||
 			!tk_sketch_is_exact(pane->sketch))
 			continue;
 		seal(set, pane);
