@@ -54,9 +54,10 @@ WHERE p.pronamespace <> 'topk'::regnamespace;
 -- Tables and views.
 CREATE TEMP TABLE readable (name text, class text);
 INSERT INTO readable SELECT name, class FROM (VALUES
-    ('reader', '{source,rule,source_window,sink,tenant,home,source_state,closer,partition,adoption,list,live,win,win_state,archive,worker,
-        publisher,publication,tenant_use,tenant_seen,dimension_day,list_day,stat_source,stat_worker,stat_watermark,stat_sink}'::text[]),
-    ('result', '{window_sketch,top_items,top_items_by_value,global_sketch,top_items_global,stat_tenant,stat_dimension}'),
+    ('reader', '{source,rule,sink,home,source_state,closer,partition,adoption,worker,publisher,publication,tenant_seen,list_day,
+        stat_source,stat_worker,stat_watermark,stat_sink}'::text[]),
+    -- the tables among them through their policies (row_security.sql)
+    ('result', '{source_window,tenant,list,live,win,win_state,archive,tenant_use,dimension_day,window_sketch,top_items,top_items_by_value,global_sketch,top_items_global,stat_tenant,stat_dimension}'),
     ('operator', '{dead_letter}')) v(class, names), unnest(v.names) AS name;
 CREATE TEMP VIEW relation AS
     SELECT c.oid, c.relname::text AS name, c.relkind FROM pg_class c WHERE c.relnamespace = 'topk'::regnamespace AND c.relkind IN ('r', 'p', 'v');
