@@ -3,8 +3,8 @@
  *
  *	line_producer BROKERS TOPIC PARTITION
  *
- * For benches that measure how long one message takes: nothing lingers, neither here nor in librdkafka.  Exits 1
- * if a message could not be delivered.
+ * For benches that measure how long one message takes: nothing lingers, neither here nor in librdkafka. Exits
+ *1 if a message could not be delivered.
  */
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>

@@ -105,6 +105,15 @@ collect_lists(void *arg)
 }
 
 static void
+forget_days(void *arg)
+{
+	static SpiStatement statement = {"SELECT topk.forget_days($1)", 1, {INT4OID}, NULL};
+	Datum values[] = {Int32GetDatum(((CloseCycle *) arg)->source_id)};
+
+	spi_run(&statement, values, NULL);
+}
+
+static void
 note_pid(void *arg)
 {
 	static SpiStatement statement = {
@@ -158,6 +167,8 @@ run_while_due(HostStep step, CloseCycle *cycle)
 {
 	HostError error;
 
+	if (!host_try(forget_days, cycle, &error))
+		ereport(WARNING, errcode(error.sqlstate), errmsg("topk retention: %s", error.message));
 	cycle->due = true;
 	while (cycle->due && !host_should_stop())
 	{

@@ -14,6 +14,7 @@
 #include "utils/memutils.h"
 
 #include "config.h"
+#include "config_tenants.h"
 #include "host.h"
 #include "spi_util.h"
 
@@ -242,6 +243,7 @@ config_load(int32 source_id, MemoryContext context)
 	config->keep_late = spi_bool(0, 19);
 	config->extract.max_message_bytes = MAX_MESSAGE_BYTES;
 	load_rules(config, &set);
+	config_load_tenants(source_id, &config->limits, context);
 	config->extract.paths = set.paths;
 	config->extract.n_paths = set.n;
 	config->runs = enabled && config->extract.n_rules > 0;

@@ -8,6 +8,7 @@
 
 #include "extract.h"
 #include "property.h"
+#include "tenant.h"
 
 typedef struct SourceConfig
 {
@@ -15,8 +16,8 @@ typedef struct SourceConfig
 	int64 version;
 	char *name;
 	char *topic;
-	char *server; /* the foreign server's name */
-	Oid owner;    /* whose user mapping is used */
+	char *server;   /* the foreign server's name */
+	Oid owner;      /* whose user mapping is used */
 	bool runs;      /* enabled, and has a rule */
 	bool keep_late; /* too late events go to topk.late_event */
 	int workers;
@@ -24,6 +25,7 @@ typedef struct SourceConfig
 	uint32 k;
 	uint32 capacity;
 	TkExtractConfig extract;
+	TkLimits limits; /* its numbers of partitions are the session's */
 	int n_properties;
 	Property *properties; /* for consumer_open; NULL: not loaded.  Holds secrets, never shown */
 } SourceConfig;

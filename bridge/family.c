@@ -5,7 +5,8 @@
  * family; lists of values are in a table of the set, keyed by (family, dimension, value).  Everything new is
  * queued in order of appearance until the host has interned it.
  *
- * A family is one block: TkFamily, its lists, the pointers to those across values, the tenant's name.
+ * A family is one block: TkFamily, its lists, the pointers to those across values, to those of TK_OTHER and
+ * to the days of each dimension, the tenant's name.
  */
 #include <assert.h>
 #include <string.h>
@@ -47,8 +48,8 @@ table_resize(TkPaneSet *set, TkTable *table, size_t n_slots)
 }
 
 /* Makes sure that one more entry can be placed. */
-static bool
-table_reserve(TkPaneSet *set, TkTable *table)
+bool
+tk_index_reserve(TkPaneSet *set, TkTable *table)
 {
 	if (table->slots == NULL)
 		return table_resize(set, table, TABLE_MIN_SLOTS);
@@ -57,8 +58,8 @@ table_reserve(TkPaneSet *set, TkTable *table)
 	return table_resize(set, table, (table->mask + 1) * 2);
 }
 
-static void
-table_add(TkTable *table, uint64_t hash, void *entry)
+void
+tk_index_add(TkTable *table, uint64_t hash, void *entry)
 {
 	table_place(table, hash, entry);
 	table->count++;
@@ -71,7 +72,8 @@ family_bytes(int n_dimensions, size_t tenant_len)
 {
 	size_t n = (size_t) n_dimensions;
 
-	return sizeof(TkFamily) + (n + 1) * sizeof(TkList) + n * sizeof(TkList *) + tenant_len + 1;
+	return sizeof(TkFamily) + (n + 1) * sizeof(TkList) + 2 * n * sizeof(TkList *) +
+		   n * sizeof(TkDimensionDay *) + tenant_len + 1;
 }
 
 static void
@@ -101,18 +103,45 @@ init_family(TkFamily *family, const TkShape *shape, const TkText *tenant)
 		family->across[i] = lists + 1 + i;
 		init_list(family->across[i], family, i, shape->shareable[i]);
 	}
-	name = (char *) (family->across + shape->n_dimensions);
+	family->others = family->across + shape->n_dimensions;
+	family->days = (TkDimensionDay **) (family->others + shape->n_dimensions);
+	name = (char *) (family->days + shape->n_dimensions);
 	memcpy(name, tenant->data, tenant->len);
 	family->tenant = name;
 	family->tenant_len = tenant->len;
 }
 
+static bool
+has_dimension(const TkTenantRules *rules, const char *dimension)
+{
+	for (int i = 0; i < rules->n_dimensions; i++)
+	{
+		if (strcmp(rules->dimensions[i], dimension) == 0)
+			return true;
+	}
+	return rules->n_dimensions < 0;
+}
+
+/* What the tenant's settings make of its family.  One that is disabled counts nothing, so it needs no ids. */
+static void
+apply_rules(TkFamily *family, TkTenant *owner)
+{
+	family->owner = owner;
+	family->next_of_tenant = owner->families;
+	owner->families = family;
+	family->k = owner->rules->k;
+	family->capacity = owner->rules->capacity;
+	family->interned = !owner->rules->enabled;
+	for (int i = 0; i < family->n_dimensions; i++)
+		family->across[i]->left_out = !has_dimension(owner->rules, family->dimensions[i]);
+}
+
 static TkFamily *
-create_family(TkPaneSet *set, int shape, const TkText *tenant, uint64_t hash)
+create_family(TkPaneSet *set, int shape, const TkText *tenant, TkTenant *owner, uint64_t hash)
 {
 	TkFamily *family;
 
-	if (!table_reserve(set, &set->families))
+	if (!tk_index_reserve(set, &set->families))
 		return NULL;
 	family = tk_counted_zalloc(&set->memory, family_bytes(set->shapes[shape].n_dimensions, tenant->len));
 	if (family == NULL)
@@ -120,7 +149,11 @@ create_family(TkPaneSet *set, int shape, const TkText *tenant, uint64_t hash)
 	init_family(family, &set->shapes[shape], tenant);
 	family->shape = shape;
 	family->hash = hash;
-	table_add(&set->families, hash, family);
+	family->k = set->k;
+	family->capacity = set->capacity;
+	if (owner != NULL)
+		apply_rules(family, owner);
+	tk_index_add(&set->families, hash, family);
 	*set->last_new_family = family;
 	set->last_new_family = &family->next_new;
 	return family;
@@ -133,8 +166,25 @@ spread(int number)
 	return (uint64_t) (number + 1) * UINT64_C(0x9E3779B97F4A7C15);
 }
 
+/* Makes a tenant's family; that of TK_OTHER, if the tenant is not kept apart. */
 static TkFamily *
-look_up_family(TkPaneSet *set, int shape, const TkText *tenant)
+new_family(TkPaneSet *set, int shape, const TkText *tenant, uint64_t hash)
+{
+	TkTenant *owner = NULL;
+
+	if (set->limits != NULL)
+	{
+		owner = tk_tenant_find(set, tenant);
+		if (owner == NULL)
+			return NULL;
+		if (!tk_text_equals(owner->name, owner->name_len, tenant))
+			return tk_family_look_up(set, shape, &(TkText){owner->name, owner->name_len});
+	}
+	return create_family(set, shape, tenant, owner, hash);
+}
+
+TkFamily *
+tk_family_look_up(TkPaneSet *set, int shape, const TkText *tenant)
 {
 	uint64_t hash = tk_hash(tenant->data, tenant->len) ^ spread(shape);
 	const TkTable *table = &set->families;
@@ -146,9 +196,9 @@ look_up_family(TkPaneSet *set, int shape, const TkText *tenant)
 		if (family == NULL)
 			break;
 		if (family->shape == shape && tk_text_equals(family->tenant, family->tenant_len, tenant))
-			return family;
+			return family->redirect != NULL ? family->redirect : family;
 	}
-	return create_family(set, shape, tenant, hash);
+	return new_family(set, shape, tenant, hash);
 }
 
 TkFamily *
@@ -158,7 +208,7 @@ tk_family_find(TkPaneSet *set, TkRuleShape *rule, const TkText *tenant)
 
 	if (family == NULL || !tk_text_equals(family->tenant, family->tenant_len, tenant))
 	{
-		family = look_up_family(set, rule->shape, tenant);
+		family = tk_family_look_up(set, rule->shape, tenant);
 		rule->last = family;
 	}
 	return family;
@@ -172,7 +222,7 @@ create_list(TkPaneSet *set, TkFamily *family, int dimension, const TkText *value
 	TkList *list;
 	char *text;
 
-	if (!table_reserve(set, &set->lists))
+	if (!tk_index_reserve(set, &set->lists))
 		return NULL;
 	list = tk_counted_zalloc(&set->memory, sizeof(TkList) + value->len + 1);
 	if (list == NULL)
@@ -182,16 +232,21 @@ create_list(TkPaneSet *set, TkFamily *family, int dimension, const TkText *value
 	init_list(list, family, dimension, false);
 	list->value = text;
 	list->value_len = value->len;
-	table_add(&set->lists, hash, list);
-	*set->last_new_list = list;
-	set->last_new_list = &list->next_new;
+	list->next_of_family = family->values;
+	family->values = list;
+	list->guarded = set->limits != NULL && !tk_text_equals(TK_OTHER, strlen(TK_OTHER), value);
+	tk_index_add(&set->lists, hash, list);
+	if (!list->guarded) /* a guarded one gets its id with its first place */
+	{
+		*set->last_new_list = list;
+		set->last_new_list = &list->next_new;
+	}
 	return list;
 }
 
-TkList *
-tk_family_list(TkPaneSet *set, TkFamily *family, int dimension, const TkText *value)
+static TkList *
+look_up_list(const TkPaneSet *set, const TkFamily *family, int dimension, const TkText *value, uint64_t hash)
 {
-	uint64_t hash = tk_hash(value->data, value->len) ^ family->hash ^ spread(dimension);
 	const TkTable *table = &set->lists;
 
 	for (size_t at = hash & table->mask; table->slots != NULL; at = (at + 1) & table->mask)
@@ -204,7 +259,35 @@ tk_family_list(TkPaneSet *set, TkFamily *family, int dimension, const TkText *va
 			tk_text_equals(list->value, list->value_len, value))
 			return list;
 	}
+	return NULL;
+}
+
+static inline uint64_t
+hash_of_value(const TkFamily *family, int dimension, const TkText *value)
+{
+	return tk_hash(value->data, value->len) ^ family->hash ^ spread(dimension);
+}
+
+TkList *
+tk_family_list(TkPaneSet *set, TkFamily *family, int dimension, const TkText *value, int64_t start)
+{
+	uint64_t hash = hash_of_value(family, dimension, value);
+	TkList *list = look_up_list(set, family, dimension, value, hash);
+
+	if (list != NULL)
+		return list;
+	if (set->limits != NULL && tk_guard_is_full(family, dimension, start))
+		return tk_guard_other(set, family, dimension, start);
 	return create_list(set, family, dimension, value, hash);
+}
+
+TkList *
+tk_family_own_list(TkPaneSet *set, TkFamily *family, int dimension, const TkText *value)
+{
+	uint64_t hash = hash_of_value(family, dimension, value);
+	TkList *list = look_up_list(set, family, dimension, value, hash);
+
+	return list != NULL ? list : create_list(set, family, dimension, value, hash);
 }
 
 static void
@@ -219,6 +302,18 @@ free_table(TkPaneSet *set, TkTable *table)
 void
 tk_families_free(TkPaneSet *set)
 {
+	for (size_t i = 0; set->lists.slots != NULL && i <= set->lists.mask; i++)
+	{
+		if (set->lists.slots[i].entry != NULL)
+			tk_guard_free_days(set, ((TkList *) set->lists.slots[i].entry)->days);
+	}
+	for (size_t i = 0; set->families.slots != NULL && i <= set->families.mask; i++)
+	{
+		if (set->families.slots[i].entry != NULL)
+			tk_guard_free_family(set, set->families.slots[i].entry);
+	}
+	tk_tenants_free(set);
+	free_table(set, &set->tenants);
 	free_table(set, &set->lists);
 	free_table(set, &set->families);
 }

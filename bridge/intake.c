@@ -22,6 +22,7 @@ intake_create(StoreSession *session, MemoryContext context)
 		MemoryContextAllocZero(context, sizeof(StorePartition *) * Max(intake->n_by_number, 1));
 	for (int i = 0; i < session->n_partitions; i++)
 		intake->by_number[session->partitions[i].partition] = &session->partitions[i];
+	intake->metered = tk_limits_meter(&session->config->limits);
 	intake->extractor = tk_extractor_create(&session->config->extract);
 	return intake->extractor == NULL ? NULL : intake;
 }
@@ -66,9 +67,9 @@ keep_letter(Intake *intake, const ConsumerEvent *message, const StoreLetter *abo
 	return true;
 }
 
-/* What each rule of the event's type made of it.  An event that is too late is counted by none. */
+/* What each rule of the event's type made of it; `counted`: the event is in its lists. */
 static void
-count_rules(const Intake *intake, const TkEvent *event, TkLateness lateness)
+count_rules(const Intake *intake, const TkEvent *event, bool counted)
 {
 	for (int i = 0; i < event->n_results; i++)
 	{
@@ -79,7 +80,7 @@ count_rules(const Intake *intake, const TkEvent *event, TkLateness lateness)
 			counts->filtered++;
 		else if (result->outcome == TK_NO_ITEM)
 			counts->no_item++;
-		else if (lateness != TK_TOO_LATE)
+		else if (counted)
 		{
 			counts->counted++;
 			counts->items += result->n_items;
@@ -100,7 +101,31 @@ take_too_late(Intake *intake, StorePartition *partition, const ConsumerEvent *me
 									  .event_type = event->yields[0].rule->event_type});
 }
 
-/* An event with an item, which is not too late by the watermark just before it. */
+static bool
+fail_count(Intake *intake, TkStatus status)
+{
+	host_error(&intake->error,
+			   status == TK_NO_MEMORY ? ERRCODE_OUT_OF_MEMORY : ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+			   "could not count an event: %s", tk_status_text(status));
+	return false;
+}
+
+/* What the event's tenant may do, for sources that limit tenants: see tenant.h. */
+static TkAdmission
+admit_event(Intake *intake, StorePartition *partition, const TkEvent *event, TkLateness lateness)
+{
+	TkPaneSet *panes = intake->session->panes;
+	int slot = (int) (partition - intake->session->partitions);
+	TkAdmission admission = tk_tenant_enabled(panes, event, slot);
+
+	if (admission == TK_ADMITTED && lateness != TK_TOO_LATE)
+		admission = tk_tenant_spend(panes, event, slot, partition->clock.max_event_time, event->n_yields);
+	partition->counts.over_quota += admission == TK_OVER_QUOTA;
+	partition->counts.tenant_disabled += admission == TK_TENANT_DISABLED;
+	return admission;
+}
+
+/* An event that is in its lists. */
 static bool
 count_event(Intake *intake, StorePartition *partition, const TkEvent *event, TkLateness lateness)
 {
@@ -108,13 +133,24 @@ count_event(Intake *intake, StorePartition *partition, const TkEvent *event, TkL
 
 	partition->counts.counted++;
 	partition->counts.late += lateness == TK_LATE;
+	count_rules(intake, event, true);
 	status = tk_pane_add(intake->session->panes, event);
-	if (status == TK_OK)
-		return true;
-	host_error(&intake->error,
-			   status == TK_NO_MEMORY ? ERRCODE_OUT_OF_MEMORY : ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-			   "could not count an event: %s", tk_status_text(status));
-	return false;
+	return status == TK_OK ? true : fail_count(intake, status);
+}
+
+/* An event with an item: admitted by its tenant, then judged by the watermark just before it. */
+static bool
+take_event(Intake *intake, StorePartition *partition, const ConsumerEvent *message, const TkEvent *event,
+		   TkLateness lateness)
+{
+	TkAdmission admission = intake->metered ? admit_event(intake, partition, event, lateness) : TK_ADMITTED;
+
+	if (admission == TK_NOT_ADMITTED)
+		return fail_count(intake, TK_NO_MEMORY);
+	if (admission == TK_ADMITTED && lateness != TK_TOO_LATE)
+		return count_event(intake, partition, event, lateness);
+	count_rules(intake, event, false);
+	return admission == TK_ADMITTED ? take_too_late(intake, partition, message, event) : true;
 }
 
 static bool
@@ -139,21 +175,20 @@ take_message(Intake *intake, StorePartition *partition, const ConsumerEvent *mes
 	else
 		tk_clock_touch(&partition->clock);
 	counts->events++;
-	count_rules(intake, &event, lateness);
 	switch (event.outcome)
 	{
 		case TK_COUNTED:
-			if (lateness == TK_TOO_LATE)
-				return take_too_late(intake, partition, message, &event);
-			return count_event(intake, partition, &event, lateness);
+			return take_event(intake, partition, message, &event, lateness);
 		case TK_NO_RULE:
 			counts->no_rule++;
 			return true;
 		case TK_NO_ITEM:
 			counts->no_item++;
+			count_rules(intake, &event, false);
 			return true;
 		case TK_FILTERED:
 			counts->filtered++;
+			count_rules(intake, &event, false);
 			return true;
 		case TK_TOMBSTONE:
 			counts->tombstones++;

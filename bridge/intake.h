@@ -24,6 +24,7 @@ typedef struct Intake
 	size_t letter_bytes;        /* held there */
 	StorePartition **by_number; /* partition number -> ours, or NULL */
 	int n_by_number;
+	bool metered;    /* some tenant is listed, has a quota or is refused: each event is asked about */
 	HostError error; /* why intake_take returned false */
 } Intake;
 

@@ -91,7 +91,7 @@ tk_pane_seal_exact(TkPaneSet *set)
 		TkPane *pane = set->dirty[i];
 		uint32_t count = tk_sketch_count(pane->sketch);
 
-		if (pane->sealed || count < MIN_PIECE_ENTRIES || count > set->capacity / 2 ||
+		if (pane->sealed || count < MIN_PIECE_ENTRIES || count > pane->list->family->capacity / 2 ||
 			!tk_sketch_is_exact(pane->sketch))
 			continue;
 		seal(set, pane);
@@ -178,26 +178,45 @@ forget(TkPaneSet *set, TkPane *pane)
 
 /* ---- counting ---- */
 
-static TkStatus
-find_pane(TkPaneSet *set, TkList *list, int64_t start, TkPane **pane)
+/* Where the list's pane at `start` is linked, or would be. */
+static inline TkPane **
+place_of(TkList *list, int64_t start)
 {
 	TkPane **link = &list->panes;
 
 	while (*link != NULL && (*link)->start > start)
 		link = &(*link)->next;
-	if (*link == NULL || (*link)->start != start)
-	{
-		TkSketch *sketch;
-		TkStatus status =
-			tk_sketch_create(&set->memory.allocator, TK_KIND_TEXT, set->k, set->capacity, &sketch);
+	return link;
+}
 
-		if (status == TK_OK)
-			status = tk_pane_create(set, list, start, sketch, link);
-		if (status != TK_OK)
-			return status;
+static TkStatus
+find_pane(TkPaneSet *set, TkList *list, int64_t start, TkPane **pane)
+{
+	TkPane **link = place_of(list, start);
+	TkSketch *sketch;
+	TkStatus status;
+
+	if (*link != NULL && (*link)->start == start)
+	{
+		*pane = *link;
+		return TK_OK;
 	}
-	*pane = *link;
-	return TK_OK;
+	if (list->guarded)
+	{
+		TkList *counting = tk_guard_list(set, list, start);
+
+		if (counting == NULL)
+			return TK_NO_MEMORY;
+		if (counting != list)
+			return find_pane(set, counting, start, pane); /* which is not guarded */
+	}
+	status = tk_sketch_create(&set->memory.allocator, TK_KIND_TEXT, list->family->k, list->family->capacity,
+							  &sketch);
+	if (status == TK_OK)
+		status = tk_pane_create(set, list, start, sketch, link);
+	if (status == TK_OK)
+		*pane = *link;
+	return status;
 }
 
 /* The panes of one event, found before any is counted in. */
@@ -250,11 +269,13 @@ aim_all(TkPaneSet *set, const TkEvent *event, const TkYield *yield, uint64_t has
 	for (int i = 0; i < rule->n_dimensions && status == TK_OK; i++)
 	{
 		int dimension = rule->dimension[i];
-		TkList *list = tk_family_list(set, family, dimension, &values[i]);
+		TkList *across = family->across[dimension];
 
-		status = aim(set, list, start, hash, targets);
-		if (status == TK_OK && !family->across[dimension]->shared)
-			status = aim(set, family->across[dimension], start, hash, targets);
+		if (across->left_out)
+			continue;
+		status = aim(set, tk_family_list(set, family, dimension, &values[i], start), start, hash, targets);
+		if (status == TK_OK && !across->shared)
+			status = aim(set, across, start, hash, targets);
 	}
 	return status;
 }
@@ -285,6 +306,55 @@ tk_pane_add(TkPaneSet *set, const TkEvent *event)
 	for (int i = 0; i < event->n_yields && status == TK_OK; i++)
 		status = add_yield(set, event, &event->yields[i]);
 	return status;
+}
+
+/* ---- moving to another list ---- */
+
+TkStatus
+tk_pane_copy(TkPaneSet *set, const TkList *list, TkList *target, int64_t from, int64_t until)
+{
+	for (const TkPane *pane = list->panes; pane != NULL; pane = pane->next)
+	{
+		TkPane *into;
+		TkStatus status;
+
+		if (pane->start < from || pane->start >= until)
+			continue;
+		status = find_pane(set, target, pane->start, &into);
+		if (status == TK_OK)
+		{
+			tk_pane_touch(set, into);
+			status = tk_sketch_merge(into->sketch, pane->sketch);
+		}
+		if (status != TK_OK)
+			return status;
+	}
+	return TK_OK;
+}
+
+void
+tk_pane_discard(TkList *list, int64_t from, int64_t until)
+{
+	for (TkPane *pane = list->panes; pane != NULL; pane = pane->next)
+	{
+		if (pane->start >= from && pane->start < until)
+			pane->discarded = true;
+	}
+}
+
+void
+tk_pane_sweep(TkPaneSet *set)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < set->n_dirty; i++)
+	{
+		if (set->dirty[i]->discarded)
+			forget(set, set->dirty[i]);
+		else
+			set->dirty[kept++] = set->dirty[i];
+	}
+	set->n_dirty = kept;
 }
 
 /* ---- flushing ---- */
@@ -324,6 +394,8 @@ init_set(TkPaneSet *set, const TkAllocator *allocator, const TkExtractConfig *co
 	set->config = config;
 	set->last_new_family = &set->first_new_family;
 	set->last_new_list = &set->first_new_list;
+	set->last_new_tenant = &set->first_new_tenant;
+	set->last_new_claim = &set->first_new_claim;
 	set->watermark = TK_NO_TIME;
 	set->oldest_unsealed = INT64_MAX;
 }

@@ -37,6 +37,10 @@ typedef struct TkPaneSet TkPaneSet;
 typedef struct TkFamily TkFamily;
 typedef struct TkList TkList;
 typedef struct TkPane TkPane;
+typedef struct TkTenant TkTenant;
+typedef struct TkListDay TkListDay;
+typedef struct TkDimensionDay TkDimensionDay;
+typedef struct TkLimits TkLimits;
 
 #define TK_ALL (-1) /* index of the built-in dimension `all` */
 
@@ -48,8 +52,12 @@ struct TkList
 	const char *value; /* NUL-terminated; NULL: the list across values */
 	size_t value_len;
 	bool shared;      /* the list across values has no panes: it is the list of `all` */
+	bool left_out;    /* the tenant does not have this dimension; said of the list across values */
+	bool guarded;     /* needs a place among the dimension's values of a day (tenant.h) */
 	TkPane *panes;    /* in memory, newest first */
 	TkList *next_new; /* of the lists that tk_pane_next_new_list begins with; valid while it has no id */
+	TkListDay *days;  /* the days on which it has asked for a place, newest first */
+	TkList *next_of_family; /* of the lists of values */
 };
 
 struct TkFamily
@@ -66,6 +74,15 @@ struct TkFamily
 	TkFamily *next_new; /* of the families that tk_pane_next_new_family begins with; valid until interned */
 	uint64_t hash;      /* private: of tenant and item type */
 	int shape;          /* private: the item type's index */
+	uint32_t k;         /* of all its sketches */
+	uint32_t capacity;
+	TkList *values; /* its lists of values, along next_of_family */
+	/* With limits only (tenant.h): */
+	TkTenant *owner;
+	TkFamily *next_of_tenant;
+	TkFamily *redirect;    /* the tenant was refused: the family of TK_OTHER */
+	TkDimensionDay **days; /* for each dimension, newest first */
+	TkList **others;       /* for each dimension its list of TK_OTHER; NULL: none yet */
 };
 
 struct TkPane
@@ -74,15 +91,17 @@ struct TkPane
 	int64_t start; /* us */
 	uint64_t incarnation;
 	TkSketch *sketch;
-	bool changed; /* since it was last written */
-	bool written; /* a flush that wrote it has committed */
-	bool sealed;  /* its row must be, or is, marked sealed */
-	TkPane *next; /* of the same list */
-	size_t slot;  /* private: its place among all panes of the set */
+	bool changed;   /* since it was last written */
+	bool written;   /* a flush that wrote it has committed */
+	bool sealed;    /* its row must be, or is, marked sealed */
+	bool discarded; /* private: moved to another list, and to be forgotten */
+	TkPane *next;   /* of the same list */
+	size_t slot;    /* private: its place among all panes of the set */
 };
 
 /*
- * The configuration is referred to.  k and capacity are those of every sketch.  A run number is used once,
+ * The configuration is referred to.  k and capacity are those of every sketch, unless tk_pane_set_limit
+ * (tenant.h) gives a tenant others.  A run number is used once,
  * and is below 2^31, so that incarnations fit a signed 64-bit integer.  The dimensions of a rule have
  * different names.  NULL: out of memory.
  */
@@ -112,10 +131,10 @@ int tk_pane_seal(TkPaneSet *set, int64_t watermark);
 int tk_pane_seal_all(TkPaneSet *set);
 
 /*
- * Seals the changed panes that are exact and of middling size, so that what comes next begins small rows of its
- * own.  A pane that stays open is written anew with each flush; one that fills slowly is cheaper to keep in
- * pieces, and as true, since merging exact pieces loses nothing.  Small ones stay open, to make few pieces;
- * large ones, since their rows stop growing at the capacity.  Returns how many panes became sealed.
+ * Seals the changed panes that are exact and of middling size, so that what comes next begins small rows of
+ * its own.  A pane that stays open is written anew with each flush; one that fills slowly is cheaper to keep
+ * in pieces, and as true, since merging exact pieces loses nothing.  Small ones stay open, to make few
+ * pieces; large ones, since their rows stop growing at the capacity.  Returns how many panes became sealed.
  */
 int tk_pane_seal_exact(TkPaneSet *set);
 
@@ -124,11 +143,11 @@ size_t tk_pane_set_bytes(const TkPaneSet *set);
 int tk_pane_count(const TkPaneSet *set);
 
 /*
- * What a flush must do, in this order.  First intern: every family with interned = false, then every list
- * with list_id = 0 (tk_pane_next_new_* return NULL at the end; the host fills in list_id, calls
- * tk_family_unshare where the store keeps a list of its own, and sets interned).  Then write: every pane that
- * is changed, or sealed.  After the commit tk_pane_flushed; after an abort nothing, the next flush repeats
- * it. No event may be added between the first tk_pane_next_dirty and tk_pane_flushed.
+ * What a flush must do, in this order (with limits also what tenant.h says).  First intern: every family with
+ * interned = false, then every list with list_id = 0 (tk_pane_next_new_* return NULL at the end; the host
+ * fills in list_id, calls tk_family_unshare where the store keeps a list of its own, and sets interned). Then
+ * write: every pane that is changed, or sealed.  After the commit tk_pane_flushed; after an abort nothing,
+ * the next flush repeats it. No event may be added between the first tk_pane_next_dirty and tk_pane_flushed.
  *
  * tk_pane_next_new_* return the oldest family or list that is still new, so a host either settles each before
  * it asks again, or walks on from the first along next_new and settles them all when its transaction has

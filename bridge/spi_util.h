@@ -13,7 +13,7 @@ typedef struct SpiStatement
 {
 	const char *sql;
 	int n_types;
-	Oid types[20];
+	Oid types[24];
 	SPIPlanPtr plan;
 } SpiStatement;
 

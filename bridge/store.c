@@ -2,10 +2,10 @@
  * store.c - claims, list ids and flushes (see store.h).
  *
  * The flush is one transaction: partitions first, in ascending order, each only where offset and epoch are
- * what this worker last saw; then the panes; then dead letters and late events (store_letter.c).  A pane's
- * first write is an INSERT, the next ones an UPDATE of a row that must still be there and unsealed.  So a
- * worker that was replaced without knowing it can neither move an offset nor add to a pane that a closer may
- * have counted already.
+ * what this worker last saw; then the panes and tenants' meters; then dead letters and late events
+ * (store_letter.c).  A pane's first write is an INSERT, the next ones an UPDATE of a row that must still be
+ * there and unsealed.  So a worker that was replaced without knowing it can neither move an offset nor add to
+ * a pane that a closer may have counted already.
  */
 #include "postgres.h"
 
@@ -21,6 +21,7 @@
 #include "sketch_memory.h"
 #include "spi_util.h"
 #include "store.h"
+#include "store_tenants.h"
 
 static void
 fenced(const char *what)
@@ -110,6 +111,25 @@ text_datum(const char *text, size_t len)
 	return PointerGetDatum(cstring_to_text_with_len(text, (int) len));
 }
 
+/* The names and shareability of the dimensions that the family's tenant has. */
+static void
+family_arrays(const TkFamily *family, Datum *names, Datum *shareable)
+{
+	Datum *name = palloc(sizeof(Datum) * Max(family->n_dimensions, 1));
+	Datum *may_share = palloc(sizeof(Datum) * Max(family->n_dimensions, 1));
+	int n = 0;
+
+	for (int i = 0; i < family->n_dimensions; i++)
+	{
+		if (family->across[i]->left_out)
+			continue;
+		name[n] = CStringGetTextDatum(family->dimensions[i]);
+		may_share[n++] = BoolGetDatum(family->shareable[i]);
+	}
+	*names = PointerGetDatum(construct_array(name, n, TEXTOID, -1, false, TYPALIGN_INT));
+	*shareable = PointerGetDatum(construct_array(may_share, n, BOOLOID, 1, true, TYPALIGN_CHAR));
+}
+
 void
 store_intern_family(void *arg)
 {
@@ -121,30 +141,24 @@ store_intern_family(void *arg)
 		NULL};
 	StoreFamily *intern = arg;
 	TkFamily *family = intern->family;
-	Datum *names = palloc(sizeof(Datum) * Max(family->n_dimensions, 1));
-	Datum *shareable = palloc(sizeof(Datum) * Max(family->n_dimensions, 1));
 	Datum values[6];
+	uint64 row = 0;
 
-	for (int i = 0; i < family->n_dimensions; i++)
-	{
-		names[i] = CStringGetTextDatum(family->dimensions[i]);
-		shareable[i] = BoolGetDatum(family->shareable[i]);
-	}
 	values[0] = Int32GetDatum(intern->session->config->source_id);
 	values[1] = Int64GetDatum(intern->session->config->version);
 	values[2] = text_datum(family->tenant, family->tenant_len);
 	values[3] = CStringGetTextDatum(family->item_type);
-	values[4] =
-		PointerGetDatum(construct_array(names, family->n_dimensions, TEXTOID, -1, false, TYPALIGN_INT));
-	values[5] =
-		PointerGetDatum(construct_array(shareable, family->n_dimensions, BOOLOID, 1, true, TYPALIGN_CHAR));
+	family_arrays(family, &values[4], &values[5]);
 	spi_run(&statement, values, NULL);
 	if (spi_is_null(0, 1))
 		fenced("the configuration");
 	intern->all_id = spi_int64(0, 1);
 	for (int i = 0; i < family->n_dimensions; i++)
 	{
-		intern->across_ids[i] = spi_is_null(i, 2) ? 0 : spi_int64(i, 2);
+		if (family->across[i]->left_out)
+			continue;
+		intern->across_ids[i] = spi_is_null(row, 2) ? 0 : spi_int64(row, 2);
+		row++;
 		if (intern->across_ids[i] == 0 && !family->shareable[i])
 			elog(ERROR, "the list across dimension \"%s\" is shared and must not be", family->dimensions[i]);
 	}
@@ -192,14 +206,16 @@ flush_partition(const StoreSession *session, const StorePartition *p)
 		"idle = $10, events = events + $11, counted = counted + $12, late = late + $13, too_late = too_late "
 		"+ $14, "
 		"dead_letters = dead_letters + $15, no_rule = no_rule + $16, no_item = no_item + $17, filtered = "
-		"filtered + $18, tombstones = tombstones + $19, "
+		"filtered + $18, tombstones = tombstones + $19, over_quota = over_quota + $20, tenant_disabled = "
+		"tenant_disabled + $21, "
 		"updated_at = now() WHERE source_id = $1 AND partition = $2 AND epoch = $3 AND next_offset = $4",
-		19,
-		{INT4OID, INT4OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-		 BOOLOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID},
+		21,
+		{INT4OID,        INT4OID,        INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID,
+		 TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, INT8OID, INT8OID, INT8OID, INT8OID,
+		 INT8OID,        INT8OID,        INT8OID, INT8OID, INT8OID, INT8OID, INT8OID},
 		NULL};
 	const StoreCounts *c = &p->counts;
-	char nulls[] = "                   ";
+	char nulls[] = "                     ";
 	Datum values[] = {Int32GetDatum(session->config->source_id),
 					  Int32GetDatum(p->partition),
 					  Int64GetDatum(p->epoch),
@@ -218,7 +234,9 @@ flush_partition(const StoreSession *session, const StorePartition *p)
 					  Int64GetDatum(c->no_rule),
 					  Int64GetDatum(c->no_item),
 					  Int64GetDatum(c->filtered),
-					  Int64GetDatum(c->tombstones)};
+					  Int64GetDatum(c->tombstones),
+					  Int64GetDatum(c->over_quota),
+					  Int64GetDatum(c->tenant_disabled)};
 
 	if (spi_run(&statement, values, nulls) != 1)
 		fenced("a partition");
@@ -246,8 +264,8 @@ sketch_type(void)
 }
 
 /*
- * A pane that will not change any more is kept whole where that costs little: trimmed only by the close, once all
- * pieces are together, the counts of slow streams stay as true as those of one long sketch.
+ * A pane that will not change any more is kept whole where that costs little: trimmed only by the close, once
+ * all pieces are together, the counts of slow streams stay as true as those of one long sketch.
  */
 static bool
 kept_whole(const TkPane *pane)
@@ -271,7 +289,8 @@ sketch_datum(const TkPane *pane)
 	TkAllocator allocator = sketch_memory(CurrentMemoryContext);
 	void *block;
 	size_t len;
-	TkStatus status = tk_sketch_encode(pane->sketch, kept_whole(pane) ? TK_PARTIAL : TK_FINAL, &allocator, VARHDRSZ, &block, &len);
+	TkStatus status = tk_sketch_encode(pane->sketch, kept_whole(pane) ? TK_PARTIAL : TK_FINAL, &allocator,
+									   VARHDRSZ, &block, &len);
 
 	if (status != TK_OK)
 		ereport(ERROR,
@@ -418,6 +437,7 @@ store_flush(void *arg)
 		if (session->partitions[i].changed)
 			flush_partition(session, &session->partitions[i]);
 	flush_panes(session);
+	store_flush_meters(session);
 	store_flush_letters(session);
 	for (int i = 0; i < session->config->extract.n_rules; i++)
 		flush_rule_counts(session, session->config->extract.rules[i].rule_id, &session->rule_counts[i]);

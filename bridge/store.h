@@ -29,6 +29,8 @@ typedef struct StoreCounts
 	int64 no_item;
 	int64 filtered;
 	int64 tombstones;
+	int64 over_quota;
+	int64 tenant_disabled;
 } StoreCounts;
 
 /* Counts of one rule since the last flush. */

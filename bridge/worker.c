@@ -25,6 +25,7 @@
 
 #include "../src/compat.h"
 #include "sketch_memory.h"
+#include "store_tenants.h"
 #include "worker.h"
 
 #define READ_BATCH 2048
@@ -139,18 +140,34 @@ check_offsets(Worker *worker)
 	return GO_ON;
 }
 
+/* Makes the session's panes, with the limits of its tenants. */
+static bool
+create_panes(Worker *worker)
+{
+	StoreSession *session = &worker->session;
+	SourceConfig *config = worker->config;
+	TkAllocator allocator = sketch_memory(worker->context);
+
+	config->limits.n_partitions = session->n_partitions;
+	config->limits.topic_partitions = worker->topic_partitions;
+	session->panes =
+		tk_pane_set_create(&allocator, &config->extract, config->k, config->capacity, (uint32) session->run);
+	return session->panes != NULL && tk_pane_set_limit(session->panes, &config->limits) == TK_OK;
+}
+
 static Verdict
 claim(Worker *worker)
 {
 	StoreSession *session = &worker->session;
-	TkAllocator allocator = sketch_memory(worker->context);
 
 	if (!host_try(store_claim, session, &worker->error))
 		return TRY_LATER;
-	session->panes = tk_pane_set_create(&allocator, &worker->config->extract, worker->config->k,
-										worker->config->capacity, (uint32) session->run);
-	if (session->panes != NULL)
+	if (create_panes(worker))
+	{
+		if (!host_try(store_load_limits, session, &worker->error))
+			return TRY_LATER;
 		worker->intake = intake_create(session, worker->context);
+	}
 	if (worker->intake != NULL)
 		return check_offsets(worker);
 	host_error(&worker->error, ERRCODE_OUT_OF_MEMORY, "out of memory for a session");

@@ -16,6 +16,9 @@
 /* How long a question to a broker may hold up reading. */
 #define LOG_END_TIMEOUT_MS 500
 
+/* What is in memory is no longer true: a session that meets this is thrown away. */
+#define WORKER_SPOILT MAKE_SQLSTATE('T', 'K', '0', '0', '2')
+
 typedef enum Verdict
 {
 	GO_ON,
@@ -45,6 +48,12 @@ typedef struct Worker
 /* worker.c */
 extern void worker_note_state(Worker *worker, const char *state, const HostError *error);
 extern void worker_report_logs(Worker *worker);
+
+/* worker_admit.c */
+
+/* Settle what is new, before and after new families have their ids. */
+extern bool worker_admit_tenants(Worker *worker, HostError *error);
+extern bool worker_admit_values(Worker *worker, HostError *error);
 
 /* worker_flush.c */
 

@@ -1,9 +1,9 @@
 /*
  * worker_flush.c - what a worker does once an interval: seal, look at the ends of the logs, flush.
  *
- * New families and lists get their ids first, in transactions of their own, so that a flush never waits for
- * another worker's.  Then store_flush writes everything in one.  What is in memory changes only after a
- * commit.
+ * New tenants and values are let in or not, and new families and lists get their ids first, in transactions
+ * of their own, so that a flush never waits for another worker's.  Then store_flush writes everything in one.
+ * What is in memory changes only after a commit.
  */
 #include "postgres.h"
 
@@ -39,7 +39,7 @@ intern_families(Worker *worker, HostError *error)
 				continue;
 			if (tk_family_unshare(session->panes, family, i) != TK_OK)
 			{
-				host_error(error, ERRCODE_OUT_OF_MEMORY, "out of memory for a list");
+				host_error(error, WORKER_SPOILT, "out of memory for a list");
 				return false;
 			}
 			family->across[i]->list_id = intern.across_ids[i];
@@ -115,6 +115,7 @@ flushed(Worker *worker)
 	}
 	memset(session->rule_counts, 0, sizeof(StoreRuleCounts) * session->config->extract.n_rules);
 	tk_pane_flushed(session->panes);
+	tk_tenant_flushed(session->panes);
 	intake_flushed(worker->intake);
 	session->flushes++;
 	worker->last_flush = host_now();
@@ -127,7 +128,8 @@ try_flush(Worker *worker, HostError *error)
 	instr_time took;
 
 	INSTR_TIME_SET_CURRENT(start);
-	if (!intern_families(worker, error) || !intern_lists(worker, error) ||
+	if (!worker_admit_tenants(worker, error) || !intern_families(worker, error) ||
+		!worker_admit_values(worker, error) || !intern_lists(worker, error) ||
 		!host_try(store_flush, &worker->session, error))
 		return false;
 	INSTR_TIME_SET_CURRENT(took);
@@ -146,7 +148,7 @@ worker_flush(Worker *worker)
 
 	while (!try_flush(worker, &error))
 	{
-		if (error.sqlstate == STORE_FENCED)
+		if (error.sqlstate == STORE_FENCED || error.sqlstate == WORKER_SPOILT)
 		{
 			ereport(LOG, errmsg("topk worker starts anew: %s", error.message));
 			return AGAIN;

@@ -27,8 +27,8 @@ forbid()
 }
 
 postgresql='postgres\.h|fmgr\.h|c\.h|access/|catalog/|commands/|executor/|lib/|nodes/|storage/|utils/|miscadmin\.h'
-pure=(bridge/{event_time,watermark,path,rule_filter,text_pool,extract,extract_rule,counted_memory,shape,family,pane,redis_address,redis_slot}.c bridge/decode_json.cc
-    bridge/{event_time,watermark,decode,rule_filter,text_pool,extract,extractor,counted_memory,pane,pane_set,redis_address,redis_slot}.h)
+pure=(bridge/{event_time,watermark,path,rule_filter,text_pool,extract,extract_rule,counted_memory,shape,family,tenant,guard,pane,redis_address,redis_slot}.c bridge/decode_json.cc
+    bridge/{event_time,watermark,decode,rule_filter,text_pool,extract,extractor,counted_memory,tenant,pane,pane_set,redis_address,redis_slot}.h)
 not_consumer=(bridge/!(consumer).c bridge/*.cc bridge/*.h)
 behind_redis='redis_(command|script|link|tls|cluster|sentinel|write)\.h'
 redis=(bridge/redis_{client,link,tls,cluster,sentinel,write}.c bridge/redis_*.h)

@@ -67,7 +67,7 @@ BEGIN
                   HINT = format('CREATE SERVER %I FOREIGN DATA WRAPPER %I OPTIONS (%s);', server, wrapper,
                       CASE wrapper WHEN 'topk_kafka' THEN 'bootstrap_servers ''host:9092''' ELSE 'host ''host'', port ''6379''' END);
     END IF;
-    IF NOT has_server_privilege(server, 'USAGE') THEN
+    IF NOT has_server_privilege(topk.caller(), server, 'USAGE') THEN
         RAISE EXCEPTION 'permission denied for foreign server %', server USING ERRCODE = 'insufficient_privilege';
     END IF;
 END
@@ -114,6 +114,8 @@ BEGIN
     PERFORM topk.check_range('workers', s.workers, 1, 64);
     PERFORM topk.check_range('k', s.k, 1, 10000);
     PERFORM topk.check_range('capacity', s.capacity, s.k, 65536);
+    PERFORM topk.check_range('max_values', s.max_values, 1, 1000000);
+    PERFORM topk.check_range('max_tenants', s.max_tenants, 1, 100000);
     PERFORM topk.check_interval('out_of_orderness', s.out_of_orderness, '0 seconds', '1 day');
     PERFORM topk.check_interval('allowed_lateness', s.allowed_lateness, '0 seconds', '1 day');
     PERFORM topk.check_lateness(d, s.allowed_lateness) FROM topk.source_window d WHERE d.source_id = s.source_id;
@@ -153,7 +155,9 @@ CREATE FUNCTION topk.create_source(
     time_zone        text DEFAULT NULL,
     late_policy      text DEFAULT 'drop',
     letter_retention interval DEFAULT '7 days',
-    letter_max_bytes bigint DEFAULT 1073741824
+    letter_max_bytes bigint DEFAULT 1073741824,
+    max_values       integer DEFAULT 10000,
+    max_tenants      integer DEFAULT 10000
 ) RETURNS integer LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -196,6 +200,8 @@ BEGIN
     s.late_policy := late_policy;
     s.letter_retention := letter_retention;
     s.letter_max_bytes := letter_max_bytes;
+    s.max_values := max_values;
+    s.max_tenants := max_tenants;
     PERFORM topk.check_source_row(s);
 
     IF NOT topk.at_home() THEN
@@ -207,10 +213,10 @@ BEGIN
     BEGIN
         INSERT INTO topk.source (name, server, topic, workers, start_at, event_type_path, time_path, tenant_path, pane_size,
             out_of_orderness, allowed_lateness, idle_timeout, max_future, flush_interval, k, capacity,
-            late_policy, letter_retention, letter_max_bytes)
+            late_policy, letter_retention, letter_max_bytes, max_values, max_tenants)
         VALUES (name, server, topic, workers, start_at, event_type_path, time_path, tenant_path, pane_size,
             out_of_orderness, allowed_lateness, idle_timeout, max_future, flush_interval, k, capacity,
-            late_policy, letter_retention, letter_max_bytes)
+            late_policy, letter_retention, letter_max_bytes, max_values, max_tenants)
         RETURNING source_id INTO id;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION 'source "%" already exists', name USING ERRCODE = 'duplicate_object';

@@ -12,7 +12,6 @@
 CREATE FUNCTION topk.probe(kind text, source_id integer, payload bytea DEFAULT NULL, n integer DEFAULT 1, start_at text DEFAULT 'latest',
     timeout_ms integer DEFAULT 10000) RETURNS SETOF jsonb
     AS '$libdir/topk_bridge', 'topk_probe' LANGUAGE C VOLATILE ROWS 10;
-REVOKE EXECUTE ON FUNCTION topk.probe FROM PUBLIC;
 
 -- us since 1970
 CREATE FUNCTION topk.at_us(us jsonb) RETURNS timestamptz LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
@@ -74,5 +73,3 @@ $$;
 COMMENT ON FUNCTION topk.preview IS
     'n messages of a topic, without consuming them, and what each would yield; start_at: earliest, next (to be read) or latest';
 
-REVOKE EXECUTE ON FUNCTION topk.test_rule(text, bytea), topk.test_rule(text, text), topk.test_rule(text, jsonb), topk.check_source,
-    topk.preview FROM PUBLIC;

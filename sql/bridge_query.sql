@@ -224,7 +224,7 @@ DECLARE
 BEGIN
     PERFORM topk.check_filter(src, source, item_type, dimension, value);
     PERFORM topk.check_stretch(from_time, to_time);
-    n := topk.check_n(src, n);
+    n := topk.check_n(src, n, tenant);
     IF from_time = to_time THEN
         RETURN;
     END IF;
@@ -252,11 +252,13 @@ BEGIN
 END
 $$;
 
--- How many items to list: what is asked for, else the source's k.
-CREATE FUNCTION topk.check_n(src integer, n integer) RETURNS integer LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+-- How many items to list: what is asked for, else the k of the tenant that is asked for, else the source's.
+CREATE FUNCTION topk.check_n(src integer, n integer, tenant text) RETURNS integer LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
 BEGIN
     IF n IS NULL THEN
-        RETURN (SELECT s.k FROM topk.source s WHERE s.source_id = src);
+        RETURN (SELECT coalesce(t.k, s.k) FROM topk.source s LEFT JOIN topk.tenant t ON t.source_id = s.source_id
+                    AND check_n.tenant IS NOT NULL AND (t.tenant = check_n.tenant OR t.tenant IS NULL)
+                WHERE s.source_id = src ORDER BY t.tenant NULLS LAST LIMIT 1);
     END IF;
     PERFORM topk.check_range('n', n, 1, 65536);
     RETURN n;
@@ -283,7 +285,7 @@ DECLARE
     sketch @extschema@.topk;
 BEGIN
     PERFORM topk.check_filter(src, source, item_type, dimension, value);
-    n := topk.check_n(src, n);
+    n := topk.check_n(src, n, tenant);
     window_start := CASE WHEN at IS NULL THEN topk.newest_window(d) ELSE topk.check_retained(d, at) END;
     window_end := topk.window_end(d, window_start);
     lists := topk.find_lists(src, item_type, dimension, value, tenant);

@@ -82,7 +82,7 @@ BEGIN
     FROM (
         SELECT w.dimension, CASE WHEN by_tenant THEN w.tenant END AS tenant, CASE WHEN by_type THEN w.item_type END AS item_type,
                CASE WHEN by_value THEN w.value END AS value, bool_and(w.final) AS final, max(w.revision) AS revision,
-               @extschema@.topk_merge(w.sketch ORDER BY w.tenant, w.item_type) AS sketch
+               max(w.k) AS k, @extschema@.topk_merge(w.sketch ORDER BY w.tenant, w.item_type) AS sketch
         FROM topk.window_sketch w
         WHERE w.source_id = k.source_id AND w.window_id = win AND w.window_start = start AND (w.value IS NOT NULL) = by_value
         GROUP BY 1, 2, 3, 4) g
@@ -91,7 +91,7 @@ BEGIN
                      'tenant', g.tenant, 'item_type', g.item_type, 'value', g.value, 'source', src.name] AS variables) v
     CROSS JOIN LATERAL (
         SELECT coalesce(array_agg(i.item ORDER BY i.rank), '{}') AS members, coalesce(array_agg(i.estimate ORDER BY i.rank), '{}') AS scores
-        FROM @extschema@.topk_items(g.sketch, coalesce(k.k, src.k)) i) i;
+        FROM @extschema@.topk_items(g.sketch, coalesce(k.k, g.k)) i) i;
 END
 $$;
 
@@ -107,14 +107,14 @@ RETURNS SETOF record LANGUAGE sql STABLE AS $$
     FROM topk.sink k
     JOIN topk.source s USING (source_id)
     CROSS JOIN LATERAL (
-        SELECT g.item_type, u.tenant, @extschema@.topk_merge(g.sketch ORDER BY g.tenant) AS sketch
+        SELECT g.item_type, u.tenant, max(g.k) AS k, @extschema@.topk_merge(g.sketch ORDER BY g.tenant) AS sketch
         FROM topk.global_sketch g
         CROSS JOIN LATERAL (SELECT CASE WHEN k.global_key LIKE '%\%tenant\%%' THEN g.tenant END AS tenant) u
         WHERE g.source_id = k.source_id GROUP BY 1, 2) g
     CROSS JOIN LATERAL (SELECT ARRAY['item_type', g.item_type, 'tenant', g.tenant, 'source', s.name] AS variables) v
     CROSS JOIN LATERAL (
         SELECT coalesce(array_agg(i.item ORDER BY i.rank), '{}') AS members, coalesce(array_agg(i.estimate ORDER BY i.rank), '{}') AS scores
-        FROM @extschema@.topk_items(g.sketch, coalesce(k.k, s.k)) i) i
+        FROM @extschema@.topk_items(g.sketch, coalesce(k.k, g.k)) i) i
     WHERE k.sink_id = id AND k.global_key IS NOT NULL
 $$;
 

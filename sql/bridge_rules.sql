@@ -126,7 +126,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION topk.check_filter(filter jsonb) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
+CREATE FUNCTION topk.check_rule_filter(filter jsonb) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     c record;
 BEGIN
@@ -160,7 +160,7 @@ BEGIN
     PERFORM topk.check_range('weight', r.weight, 1, 1::bigint << 40);
     PERFORM topk.check_dimensions(r.dimensions);
     PERFORM topk.check_missing('missing_value', r.missing_value);
-    PERFORM topk.check_filter(r.filter);
+    PERFORM topk.check_rule_filter(r.filter);
 END
 $$;
 
@@ -231,24 +231,25 @@ $$;
 COMMENT ON FUNCTION topk.create_rule IS 'counts items of each event of a type; returns the rule_id';
 
 -- The list across a dimension's values is that of `all` only while every event of the item type has the
--- dimension.  A rule that lacks it parts them: the list gets a copy of what `all` holds up to here.  The
--- caller has raised the epochs, so no worker adds to either before it knows.
+-- dimension.  A rule that lacks it parts them.
 CREATE FUNCTION topk.unshare_lists(src integer, item_type text, dimensions jsonb) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
-DECLARE
-    l record;
 BEGIN
-    PERFORM topk.lock_windows(src); -- no close between the copies, and no window made: each pane is copied once
-    FOR l IN SELECT * FROM topk.list li WHERE li.source_id = src AND li.item_type = item_type AND li.base_id <> li.list_id
-        AND NOT dimensions ? li.dimension
-    LOOP
-        INSERT INTO topk.win SELECT w.window_id, w.window_start, l.list_id, w.sketch FROM topk.win w WHERE w.list_id = l.base_id;
-        INSERT INTO topk.archive SELECT l.list_id, a.sketch FROM topk.archive a WHERE a.list_id = l.base_id;
-        UPDATE topk.live SET sealed = true WHERE source_id = src AND NOT sealed AND list_id = l.base_id;
-        INSERT INTO topk.live SELECT v.source_id, v.pane, l.list_id, v.incarnation, v.worker, true, v.version, v.sketch
-            FROM topk.live v WHERE v.source_id = src AND v.list_id = l.base_id;
-        UPDATE topk.list SET base_id = list_id WHERE list_id = l.list_id;
-    END LOOP;
+    PERFORM topk.unshare_list(l) FROM topk.list l WHERE l.source_id = src AND l.item_type = item_type AND l.base_id <> l.list_id
+        AND NOT dimensions ? l.dimension;
+END
+$$;
+
+-- Gives a list that reads those of `all` a copy of what they hold up to here.  The caller has raised the epochs,
+-- so no worker adds to either before it knows.
+CREATE FUNCTION topk.unshare_list(l topk.list) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM topk.lock_windows(l.source_id); -- no close between the copies, and no window made: each pane is copied once
+    INSERT INTO topk.win SELECT w.window_id, w.window_start, l.list_id, w.sketch FROM topk.win w WHERE w.list_id = l.base_id;
+    UPDATE topk.live SET sealed = true WHERE source_id = l.source_id AND NOT sealed AND list_id = l.base_id;
+    INSERT INTO topk.live SELECT v.source_id, v.pane, l.list_id, v.incarnation, v.worker, true, v.version, v.sketch
+        FROM topk.live v WHERE v.source_id = l.source_id AND v.list_id = l.base_id;
+    UPDATE topk.list SET base_id = list_id WHERE list_id = l.list_id;
 END
 $$;
 

@@ -37,6 +37,12 @@ CREATE FUNCTION topk.process_runs(pid integer) RETURNS boolean
 CREATE FUNCTION topk.system_id() RETURNS bigint
     AS '$libdir/topk_bridge', 'topk_system_id' LANGUAGE C STABLE STRICT PARALLEL SAFE;
 
+-- Whose call this is: the session's role, also inside a function that runs with its owner's rights.
+CREATE FUNCTION topk.caller() RETURNS oid LANGUAGE sql STABLE AS $$
+    SELECT r.oid FROM pg_catalog.pg_roles r
+    WHERE r.rolname = CASE pg_catalog.current_setting('role') WHEN 'none' THEN session_user ELSE pg_catalog.current_setting('role') END
+$$;
+
 -- an interval in microseconds
 CREATE FUNCTION topk.us(value interval) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
     $$ SELECT (extract(epoch FROM value) * 1000000)::bigint $$;
@@ -48,7 +54,7 @@ CREATE TABLE topk.source (
     name             text NOT NULL UNIQUE,
     server           text NOT NULL,            -- a foreign server of topk_kafka
     topic            text NOT NULL,
-    owner            oid NOT NULL DEFAULT current_user::regrole::oid,
+    owner            oid NOT NULL DEFAULT topk.caller(),
     enabled          boolean NOT NULL DEFAULT true,
     workers          integer NOT NULL,
     start_at         text NOT NULL,            -- earliest, latest: where a partition never read begins
@@ -63,10 +69,12 @@ CREATE TABLE topk.source (
     flush_interval   interval NOT NULL,
     k                integer NOT NULL,
     capacity         integer NOT NULL,
-    created_at       timestamptz NOT NULL DEFAULT now(),
-    late_policy      text NOT NULL DEFAULT 'drop',  -- drop, keep: what becomes of events that are too late
+    late_policy      text NOT NULL DEFAULT 'drop',       -- drop, keep: what becomes of events that are too late
     letter_retention interval NOT NULL DEFAULT '7 days', -- of topk.dead_letter and topk.late_event, and
-    letter_max_bytes bigint NOT NULL DEFAULT 1073741824  -- what either may hold
+    letter_max_bytes bigint NOT NULL DEFAULT 1073741824, -- what either may hold
+    max_values       integer NOT NULL DEFAULT 10000,     -- of a dimension, on one day, of one tenant
+    max_tenants      integer NOT NULL DEFAULT 10000,     -- without settings of their own
+    created_at       timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE topk.source IS 'one Kafka topic on one Kafka server, and how its events are read';
 
@@ -114,7 +122,7 @@ CREATE TABLE topk.sink (
     source_id   integer NOT NULL REFERENCES topk.source ON DELETE CASCADE,
     name        text NOT NULL UNIQUE,
     server      text NOT NULL,                 -- a foreign server of topk_redis
-    owner       oid NOT NULL DEFAULT current_user::regrole::oid,
+    owner       oid NOT NULL DEFAULT topk.caller(),
     enabled     boolean NOT NULL DEFAULT true,
     k           integer,                       -- NULL: the source's
     window_key  text NOT NULL,                 -- zset
@@ -167,6 +175,8 @@ CREATE TABLE topk.partition (
     no_item        bigint NOT NULL DEFAULT 0,
     filtered       bigint NOT NULL DEFAULT 0,
     tombstones     bigint NOT NULL DEFAULT 0,
+    over_quota     bigint NOT NULL DEFAULT 0,
+    tenant_disabled bigint NOT NULL DEFAULT 0,
     updated_at     timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (source_id, partition)
 ) WITH (fillfactor = 50);

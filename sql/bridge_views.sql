@@ -7,7 +7,7 @@
 CREATE VIEW topk.window_sketch WITH (security_invoker = true) AS
 SELECT s.name AS source, m.tenant, m.item_type, m.dimension, m.value, d.window_name, m.window_start,
        topk.window_end(d, m.window_start) AS window_end, coalesce(ws.final, false) AS final, coalesce(ws.revision, 0) AS revision,
-       m.sketch, s.k, s.source_id, d.window_id
+       m.sketch, coalesce(t.k, u.k, s.k) AS k, s.source_id, d.window_id
 FROM topk.source s
 JOIN topk.source_window d USING (source_id)
 CROSS JOIN LATERAL (
@@ -20,7 +20,9 @@ CROSS JOIN LATERAL (
     WHERE li.source_id = d.source_id AND u.window_start >= d.complete_since
     GROUP BY u.window_start, li.tenant, li.item_type, li.dimension, li.value
 ) m
-LEFT JOIN topk.win_state ws ON ws.window_id = d.window_id AND ws.window_start = m.window_start;
+LEFT JOIN topk.win_state ws ON ws.window_id = d.window_id AND ws.window_start = m.window_start
+LEFT JOIN topk.tenant t ON t.source_id = s.source_id AND t.tenant = m.tenant
+LEFT JOIN topk.tenant u ON u.source_id = s.source_id AND u.tenant IS NULL AND t.source_id IS NULL; -- the unlisted
 COMMENT ON VIEW topk.window_sketch IS 'every list of every window, open or final, as a sketch';
 
 CREATE VIEW topk.top_items WITH (security_invoker = true) AS
@@ -39,7 +41,7 @@ COMMENT ON VIEW topk.top_items_by_value IS 'the top items of each window, tenant
 
 -- For ever: what retention has dropped, the coarsest stored windows, and the panes not in them yet.
 CREATE VIEW topk.global_sketch WITH (security_invoker = true) AS
-SELECT s.name AS source, m.tenant, m.item_type, m.sketch, s.k, s.source_id
+SELECT s.name AS source, m.tenant, m.item_type, m.sketch, coalesce(t.k, u.k, s.k) AS k, s.source_id
 FROM topk.source s
 JOIN topk.source_window d ON d.window_id = topk.coarsest_window(s.source_id)
 CROSS JOIN LATERAL (
@@ -53,7 +55,9 @@ CROSS JOIN LATERAL (
     ) u ON u.list_id = li.list_id
     WHERE li.source_id = s.source_id AND li.dimension = 'all'
     GROUP BY li.tenant, li.item_type
-) m;
+) m
+LEFT JOIN topk.tenant t ON t.source_id = s.source_id AND t.tenant = m.tenant
+LEFT JOIN topk.tenant u ON u.source_id = s.source_id AND u.tenant IS NULL AND t.source_id IS NULL; -- the unlisted
 COMMENT ON VIEW topk.global_sketch IS 'everything a source has counted, by tenant and item type, as a sketch';
 
 CREATE VIEW topk.top_items_global WITH (security_invoker = true) AS
@@ -108,7 +112,7 @@ SELECT s.name AS source,
             ELSE 'running' END AS state,
        coalesce(w.running, 0) AS workers_running, s.workers, p.partitions,
        p.lag, p.events, p.counted, p.late, p.too_late, p.dead_letters, p.no_rule, p.no_item, p.filtered, p.tombstones,
-       coalesce(topk.source_watermark(s.source_id), c.watermark) AS watermark, w.last_flush_at, c.last_close_at, st.config_version,
+       p.over_quota, p.tenant_disabled, coalesce(topk.source_watermark(s.source_id), c.watermark) AS watermark, w.last_flush_at, c.last_close_at, st.config_version,
        e.message AS last_error, e.at AS last_error_at
 FROM topk.source s
 JOIN topk.source_state st USING (source_id)
@@ -117,7 +121,8 @@ LEFT JOIN LATERAL (
     SELECT count(*) AS partitions, sum(greatest(p.log_end - p.next_offset, 0))::bigint AS lag, sum(p.events)::bigint AS events,
            sum(p.counted)::bigint AS counted, sum(p.late)::bigint AS late, sum(p.too_late)::bigint AS too_late,
            sum(p.dead_letters)::bigint AS dead_letters, sum(p.no_rule)::bigint AS no_rule, sum(p.no_item)::bigint AS no_item,
-           sum(p.filtered)::bigint AS filtered, sum(p.tombstones)::bigint AS tombstones
+           sum(p.filtered)::bigint AS filtered, sum(p.tombstones)::bigint AS tombstones, sum(p.over_quota)::bigint AS over_quota,
+           sum(p.tenant_disabled)::bigint AS tenant_disabled
     FROM topk.partition p WHERE p.source_id = s.source_id) p ON true
 LEFT JOIN LATERAL (
     SELECT count(*) FILTER (WHERE w.state <> 'stopped') AS running, max(w.last_flush_at) AS last_flush_at,

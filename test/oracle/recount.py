@@ -23,6 +23,13 @@ type apply in their order here; each item of an array is counted.  A window may 
 "origin_seconds" (where one of them begins; 0) and "time_zone": then it is of whole days, which begin when the
 zone's clocks first show midnight, counted from the local day of the origin.
 
+There may be "tenants", a list in the words of topk.create_tenant, and "partitions", the number of the topic's,
+which share quotas:
+
+    "partitions": 4, "tenants": [{"tenant": "acme", "enabled": true, "dimensions": null, "items_per_second": 100}]
+
+The guard against too many values is not recounted: which come first is for the workers to agree on.
+
 DUMP has a line for each message, a partition's messages in the order of its log (those of several
 partitions may be mixed).  Its columns, separated by tabs, are partition,offset,payload as
 `kcat -C -e -q -f '%p\\t%o\\t%s\\n'` writes them; --columns names others:
@@ -61,6 +68,7 @@ import zoneinfo
 from collections import Counter, defaultdict
 
 from reading import MAX_DEPTH, US, Dead, get, parse_document, parse_path, passes, readings, text_of, time_us
+from tenants import Tenants
 
 MAX_WEIGHT = 2**40
 MAX_ITEMS = 1000
@@ -117,6 +125,7 @@ class Source:
         self.rules = defaultdict(list)
         for rule in config['rules']:
             self.rules[rule['event_type']].append(Rule(rule))
+        self.tenants = Tenants(config.get('tenants', []), config.get('partitions', 1))
 
 
 class Window:
@@ -154,7 +163,8 @@ class Window:
 class Partition:
     """One partition's log so far."""
 
-    def __init__(self):
+    def __init__(self, number=None):
+        self.number = number
         self.counts = Counter()
         self.dead = Counter()
         self.max_time = None
@@ -167,7 +177,7 @@ class Partition:
 class Recount:
     def __init__(self, source):
         self.source = source
-        self.partitions = defaultdict(Partition)
+        self.partitions = {}
         # (pane start in us, tenant, item type, dimension, value) -> item -> weight
         self.lists = defaultdict(lambda: defaultdict(int))
         self.dead_letters = []
@@ -175,7 +185,7 @@ class Recount:
 
     def message(self, number, offset, payload):
         """Count one message; payload None is a tombstone."""
-        partition = self.partitions[number]
+        partition = self.partitions.setdefault(number, Partition(number))
         partition.counts['events'] += 1
         if payload is None:
             partition.counts['tombstones'] += 1
@@ -211,15 +221,20 @@ class Recount:
         if not yields:
             partition.counts['no_item' if taking else 'filtered'] += 1
             return
-        if not self._in_time(partition, event_us):
-            self.late_events.append((number, offset, event_us, tenant, rules[0].event_type))
+        refusal = self._refusal(partition, tenant, event_us, len(yields))
+        if refusal is not None:
+            partition.counts[refusal] += 1
+            if refusal == 'too_late':
+                self.late_events.append((number, offset, event_us, tenant, rules[0].event_type))
             return
         partition.counts['counted'] += 1
+        partition.counts['late'] += self._is_late(partition, event_us)
         pane = event_us - event_us % self.source.pane_us
         for item_type, item, weight, values in yields:
             self.lists[pane, tenant, item_type, 'all', None][item] += weight
             for name, value in values:
-                self.lists[pane, tenant, item_type, name, value][item] += weight
+                if self.source.tenants.has(tenant, name):
+                    self.lists[pane, tenant, item_type, name, value][item] += weight
 
     def _yields(self, document, rule):
         """(item type, item, weight, [(dimension, value)]) of each item that a rule takes from a document."""
@@ -233,6 +248,16 @@ class Recount:
                 weight = self._weight(reading, rule)
                 values = [(name, self._value(reading, path, missing)) for name, path, missing in rule.dimensions]
                 yield rule.item_type, item, weight, values
+
+    def _refusal(self, partition, tenant, event_us, items):
+        """Why an event is in no list: the first reason that there is, or None."""
+        tenants = self.source.tenants
+        if tenants.is_disabled(tenant):
+            return 'tenant_disabled'
+        if self._is_too_late(partition, event_us):
+            return 'too_late'
+        progress_us = event_us if partition.max_time is None else max(event_us, partition.max_time)
+        return None if tenants.spend(partition.number, tenant, progress_us, items) else 'over_quota'
 
     def _tenant(self, document):
         if self.source.tenant_path is None:
@@ -254,18 +279,18 @@ class Recount:
         value = get(document, path)
         return missing if value is None else text_of(value, 'value', self.source.max_value_bytes)
 
-    def _in_time(self, partition, event_us):
-        """Judge an event by the watermark just before it; False if it is too late."""
+    def _lateness(self, partition, event_us):
+        """By how much a partition's watermark just before an event has passed its pane's end, in us."""
         if partition.max_time is None:
-            return True
-        watermark = partition.max_time - self.source.disorder_us
+            return -1
         pane_end = event_us - event_us % self.source.pane_us + self.source.pane_us
-        if pane_end + self.source.lateness_us <= watermark:
-            partition.counts['too_late'] += 1
-            return False
-        if pane_end <= watermark:
-            partition.counts['late'] += 1
-        return True
+        return partition.max_time - self.source.disorder_us - pane_end
+
+    def _is_late(self, partition, event_us):
+        return self._lateness(partition, event_us) >= 0
+
+    def _is_too_late(self, partition, event_us):
+        return self._lateness(partition, event_us) >= self.source.lateness_us
 
     # ---- results ----
 
@@ -289,7 +314,8 @@ class Recount:
         return result
 
     def summary(self):
-        names = 'events counted late too_late no_rule no_item filtered tombstones dead_letters'.split()
+        names = ('events counted late too_late no_rule no_item filtered tombstones dead_letters '
+                 'over_quota tenant_disabled').split()
 
         def one(counts, dead):
             return {**{name: counts[name] for name in names}, 'reasons': dict(sorted(dead.items()))}
@@ -300,6 +326,7 @@ class Recount:
             total.dead.update(partition.dead)
         return {
             **one(total.counts, total.dead),
+            'tenants': {name: dict(counts) for name, counts in sorted(self.source.tenants.counts.items())},
             'partitions': {
                 str(number): {**one(p.counts, p.dead), 'max_event_time_us': p.max_time}
                 for number, p in sorted(self.partitions.items())

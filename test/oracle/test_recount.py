@@ -55,6 +55,40 @@ def items(result, minute, dimension, value, tenant='', item_type='url'):
     return dict(result.lists.get(key, {}))
 
 
+class Tenants(unittest.TestCase):
+    """Two messages a tenant: in the first partition, in the same second."""
+
+    def recount(self, *tenants, partitions=2, messages=None):
+        messages = messages or [(0, dict(event(n % 2), tenant=name)) for n in range(4) for name in 'ab']
+        return count(messages, dict(CONFIG, tenants=list(tenants), partitions=partitions), tenant_path='tenant')
+
+    def test_a_disabled_tenant_is_in_no_list(self):
+        result = self.recount({'tenant': 'a', 'enabled': False})
+        self.assertEqual(items(result, 0, 'all', None, 'a'), {})
+        self.assertEqual(items(result, 0, 'all', None, 'b'), {'/a': 4})
+        self.assertEqual(result.summary()['tenant_disabled'], 4)
+        self.assertEqual(result.summary()['tenants'], {'a': {'disabled': 4}, 'b': {'counted': 4}})
+
+    def test_the_unlisted_are_refused_together(self):
+        result = self.recount({'tenant': None, 'enabled': False}, {'tenant': 'a'})
+        self.assertEqual(result.summary()['tenants'], {'(other)': {'disabled': 4}, 'a': {'counted': 4}})
+
+    def test_a_tenant_has_its_dimensions_only(self):
+        result = self.recount({'tenant': 'a', 'dimensions': []})
+        self.assertEqual(items(result, 0, 'device', 'mobile', 'a'), {})
+        self.assertEqual(items(result, 0, 'device', 'mobile', 'b'), {'/a': 4})
+
+    def test_a_quota_goes_by_the_progress_of_a_partition(self):
+        times = [(0, 0), (0, 0), (0, 1), (0, 0), (0, 1), (1, 0), (1, 0)]
+        result = self.recount(
+            {'tenant': None, 'items_per_second': 3},
+            messages=[(partition, dict(event(second), tenant='a')) for partition, second in times],
+        )
+        # 2 a second and partition: of the first, 0 and 0; then 1 and the late 0, which leaves none for the last
+        self.assertEqual(result.summary()['tenants'], {'a': {'counted': 6, 'over_quota': 1}})
+        self.assertEqual(result.summary()['partitions']['0']['over_quota'], 1)
+
+
 class Lists(unittest.TestCase):
     def test_each_event_is_in_all_in_its_value_and_across(self):
         result = count([(0, event(0)), (0, event(1, device='tv')), (1, event(59, '/b')), (0, event(60))])

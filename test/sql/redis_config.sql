@@ -26,15 +26,15 @@ ALTER SERVER plain OPTIONS (ADD nodes 'a:1');
 CREATE USER MAPPING FOR PUBLIC SERVER watched OPTIONS (username 'u', password 'p', sentinel_username 'su', sentinel_password 'sp');
 
 -- files are for superusers
-CREATE ROLE topk_reader;
-GRANT USAGE ON FOREIGN DATA WRAPPER topk_redis TO topk_reader;
-SET ROLE topk_reader;
+CREATE ROLE topk_test_reader;
+GRANT USAGE ON FOREIGN DATA WRAPPER topk_redis TO topk_test_reader;
+SET ROLE topk_test_reader;
 CREATE SERVER theirs FOREIGN DATA WRAPPER topk_redis OPTIONS (tls 'on', tls_ca_file '/etc/passwd');
 CREATE SERVER theirs FOREIGN DATA WRAPPER topk_redis OPTIONS (host 'a');
 RESET ROLE;
 DROP SERVER theirs;
-REVOKE USAGE ON FOREIGN DATA WRAPPER topk_redis FROM topk_reader;
-DROP ROLE topk_reader;
+REVOKE USAGE ON FOREIGN DATA WRAPPER topk_redis FROM topk_test_reader;
+DROP ROLE topk_test_reader;
 
 -- templates: a zset and its hash share a slot
 SELECT topk.hash_tag(t) FROM unnest(ARRAY['a', 'a{b}c', 'a{}b{c}', 'a{b{c}d}', '{a}', 'a{b}c{d}', 'a}b{c}']) t;

@@ -25,6 +25,19 @@ my $totals  = "SELECT string_agg(concat_ws(' ', window_name, window_start, item_
     ORDER BY window_name, window_start, item_type, dimension, value) FROM topk.window_sketch";
 my $counted = $pipeline->value($totals);
 
+# Who may do what: rights on tables, columns and functions, policies, and the tenants' roles.
+$pipeline->value("CREATE ROLE acme IN ROLE topk_tenant; SELECT topk.create_tenant('clicks', 'acme', role => 'acme')");
+$pipeline->value('REVOKE SELECT ON topk.partition FROM topk_reader');
+my $rights = <<'SQL';
+SELECT concat_ws(' ', relname, relrowsecurity, relacl) FROM pg_class WHERE relnamespace = 'topk'::regnamespace AND relkind <> 'i' ORDER BY 1;
+SELECT concat_ws(' ', attrelid::regclass, attname, attacl) FROM pg_attribute WHERE attacl IS NOT NULL AND attrelid::regclass::text LIKE 'topk.%' ORDER BY 1;
+SELECT concat_ws(' ', oid::regprocedure, proacl, prosecdef, proconfig) FROM pg_proc WHERE pronamespace = 'topk'::regnamespace ORDER BY 1;
+SELECT concat_ws(' ', polrelid::regclass, polname, polroles::regrole[], pg_get_expr(polqual, polrelid)) FROM pg_policy ORDER BY 1;
+TABLE topk.tenant;
+SQL
+my $granted = $pipeline->value($rights);
+like($granted, qr/list t /, 'row security is on');
+
 # A dump keeps everything; it can be taken while the pipeline runs.
 $node->command_ok([ 'pg_dump', '--file', "$dir/dump.sql", $node->connstr('postgres') ], 'the database can be dumped');
 $node->safe_psql('postgres', 'CREATE DATABASE restored TEMPLATE template0');
@@ -43,6 +56,7 @@ pass('topk.enabled stops and starts all processes');
 for my $copy ('restored', 'cloned')
 {
     is($node->safe_psql($copy, $totals), $counted, "$copy: all windows are there");
+    is($node->safe_psql($copy, $rights), $granted, '... and everybody may what he might');
     is($node->safe_psql($copy, 'SELECT state FROM topk.stat_source'), 'not adopted', '... its source does not run');
     is($node->safe_psql($copy, 'SELECT state FROM topk.stat_sink'),   'not adopted', '... nor does its sink');
     my ($status, undef, $error) = $node->psql($copy, "SELECT topk.create_source('another', server => 'k', topic => 'events')");

@@ -61,7 +61,13 @@ static void
 event(int partition, int minutes, int seconds, const char *item)
 {
 	int64_t time = minutes * M + seconds * S;
-	TkEvent e = {.outcome = TK_COUNTED, .has_time = true, .time = time, .rule = &rule, .weight = 1};
+	const TkYield yield = {&rule, 0, {item, strlen(item)}, 1, 0};
+	const TkEvent e = {.outcome = TK_COUNTED,
+					   .has_time = true,
+					   .time = time,
+					   .tenant = {"", 0},
+					   .n_yields = 1,
+					   .yields = &yield};
 	TkLateness lateness;
 
 	if (tk_time_is_future(&config.time, time, now))
@@ -73,8 +79,6 @@ event(int partition, int minutes, int seconds, const char *item)
 	tk_clock_observe(&clocks[partition], &config.time, time, now);
 	if (lateness != TK_IN_TIME)
 		say("%d:%02d %s is %s\n", minutes, seconds, item, lateness == TK_LATE ? "late" : "too late");
-	e.item = (TkText){item, strlen(item)};
-	e.tenant = (TkText){"", 0};
 	if (lateness != TK_TOO_LATE && tk_pane_add(set, &e) != TK_OK)
 		abort();
 }

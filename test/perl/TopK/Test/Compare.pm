@@ -126,7 +126,7 @@ sub compare_global
 sub compare_counts
 {
     my ($pipeline, $summary) = @_;
-    for my $count (qw(events counted late too_late no_rule no_item filtered))
+    for my $count (qw(events counted late too_late no_rule no_item filtered over_quota tenant_disabled))
     {
         is($pipeline->value("SELECT coalesce(sum($count), 0) FROM topk.partition"), $summary->{$count} // 0, "$count is exact");
     }

@@ -69,7 +69,8 @@ sub value
 
 # Create extension, servers, source, rules and sink in one transaction.
 # Options: topic ('events'), name ('clicks'), source and sink (hashes of further
-# named arguments), rules (an array of hashes; the reference's by default).
+# named arguments), rules (an array of hashes; the reference's by default), tenants
+# (an array of hashes, in the words of topk.create_tenant; dimensions as an array).
 sub setup
 {
     my ($self, %options) = @_;
@@ -77,8 +78,9 @@ sub setup
     $self->{topic}  = $options{topic} // 'events';
     $self->{rules}  = $options{rules} // [ reference_rules() ];
     $self->{source} = $options{source} // {};
+    $self->{tenants} = $options{tenants} // [];
     $self->value(join "\n", 'BEGIN;', 'CREATE EXTENSION topk;', $self->_source_sql, $self->_rules_sql,
-        $self->_sink_sql($options{sink} // {}), 'COMMIT;');
+        $self->_tenants_sql, $self->_sink_sql($options{sink} // {}), 'COMMIT;');
     return;
 }
 
@@ -98,6 +100,30 @@ sub _rules_sql
         $rule{$_} = encode_json($rule{$_}) for grep { $rule{$_} } qw(dimensions filter);
         _call('topk.create_rule', { source => $self->{name}, %rule });
     } @{ $self->{rules} };
+}
+
+sub _tenants_sql
+{
+    my ($self) = @_;
+    return join "\n", map {
+        my %tenant = %{$_};
+        $tenant{enabled} = $tenant{enabled} ? 'true' : 'false' if defined $tenant{enabled};
+        $tenant{dimensions} = '{' . join(',', @{ $tenant{dimensions} }) . '}' if $tenant{dimensions};
+        _call('topk.create_tenant', { source => $self->{name}, %tenant });
+    } @{ $self->{tenants} };
+}
+
+# The settings of tenants that decide what is counted.
+sub _oracle_tenants
+{
+    my ($self) = @_;
+    my @tenants;
+    for my $tenant (@{ $self->{tenants} })
+    {
+        my %known = map { $_ => $tenant->{$_} } grep { exists $tenant->{$_} } qw(tenant enabled dimensions items_per_second);
+        push @tenants, \%known;
+    }
+    return \@tenants;
 }
 
 sub _sink_sql
@@ -209,7 +235,13 @@ sub _write_config
         FROM topk.source_window JOIN topk.source USING (source_id)
         WHERE name = " . _literal($self->{name}) . " AND window_name <> '1-minute'");
     open my $file, '>', $path or croak "could not write $path: $!";
-    print {$file} encode_json({ source => \%source, rules => $self->{rules}, windows => decode_json($windows) });
+    print {$file} encode_json(
+        {   source     => \%source,
+            rules      => $self->{rules},
+            tenants    => $self->_oracle_tenants,
+            partitions => scalar(my @partitions = $self->{kafka}->offsets($self->{topic})),
+            windows    => decode_json($windows)
+        });
     close $file or croak "could not write $path: $!";
     return;
 }
