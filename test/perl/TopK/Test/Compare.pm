@@ -7,6 +7,7 @@ package TopK::Test::Compare;
 #   compare_global($pipeline);
 #   compare_late_events($pipeline);
 #   compare_redis($pipeline, $redis, $sink);
+#   redis_differences($pipeline, $redis, $sink);    # at this moment: a line for each, at most some ten
 #
 # Each function makes assertions of Test::More's.
 
@@ -17,7 +18,7 @@ use Exporter    qw(import);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(compare_windows compare_global compare_counts compare_late_events compare_redis);
+our @EXPORT = qw(compare_windows compare_global compare_counts compare_late_events compare_redis redis_differences);
 
 my $list = 'window_name, window_start, tenant, item_type, dimension, value';
 
@@ -184,6 +185,12 @@ sub _differences
     }
     push @differences, "$_: not in topk.mirror" for sort keys %held;
     return @differences;
+}
+
+sub redis_differences
+{
+    my ($pipeline, $redis, $sink) = @_;
+    return _differences(_mirror($pipeline, $sink), $redis);
 }
 
 # Waits until Redis holds what topk.mirror says, and nothing else; then looks at the times to live, which are
