@@ -42,18 +42,18 @@ sub clock { my $now = time; return strftime('%H:%M:%S', gmtime $now) . sprintf '
 
 # ---- one fault ----
 
-my (%played, @impossible);
+my (%played, %impossible, @remarks);
 
 sub inject
 {
     my ($world, $entry) = @_;
     my $kind    = $entry->{kind};
     my $trouble = $kind->{trouble} && $kind->{trouble}->($world);
-    say_line(sprintf '%s %4d. %-18s %-14s lag %s%s', clock(), $entry->{number}, $kind->{name}, $entry->{target}, $world->lag,
+    say_line(sprintf '%s %4d. %-16s %-28s lag %s%s', clock(), $entry->{number}, $kind->{name}, $entry->{target}, $world->lag,
         $trouble ? ": NOT DONE, $trouble" : '');
     if ($trouble)
     {
-        push @impossible, "$kind->{name}: $trouble";
+        $impossible{"$kind->{name}: $trouble"}++;
         return;
     }
     $entry->{injected} = $kind->{inject}->($world, $entry->{target});
@@ -66,7 +66,9 @@ sub repair
 {
     my ($world, $entry) = @_;
     my $kind = $entry->{kind};
-    $kind->{repair}->($world, $entry->{target}, $entry->{injected}) if $entry->{done} && $kind->{repair};
+    return unless $entry->{done} && $kind->{repair};
+    my $remark = $kind->{repair}->($world, $entry->{target}, $entry->{injected}) // return;
+    push @remarks, "$entry->{number}. $kind->{name} $entry->{target}: $remark";
     return;
 }
 
@@ -128,7 +130,8 @@ say_line('', 'report', sprintf('  seed %d, %d faults in %.0f s, %.0f s with serv
     map({ "    $_" } $world->lost_producers),
     "  messages $result->{messages}, counted $result->{counted}, in $result->{lists} lists",
     "  lost $result->{lost}, duplicated $result->{duplicated}",
-    map { "  NOT DONE: $_" } @impossible);
+    map({ "  remark: $_" } @remarks),
+    map { "  NOT DONE, $impossible{$_} times: $_" } sort keys %impossible);
 
 $world->stop;
 done_testing();

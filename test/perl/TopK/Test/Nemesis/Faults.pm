@@ -6,7 +6,8 @@ package TopK::Test::Nemesis::Faults;
 #   hold          seconds from its beginning to its repair, from and to
 #   targets       what it may strike
 #   inject        sub ($world, $target); what it returns is given to the repair
-#   repair        sub ($world, $target, $injected); left out where the system has to mend itself
+#   repair        sub ($world, $target, $injected), which may return a remark for the report; left out where the
+#                 system has to mend itself
 #   trouble       sub ($world): why it cannot be done on this machine, undef if it can
 #
 # A new kind is one more entry.
@@ -28,7 +29,7 @@ my @links   = ((map { "broker$_" } @brokers), 'brokers');
 
 sub fault_kinds
 {
-    return (_processes(), _server(), _brokers(), _redis(), _network(), _configuration());
+    return (_processes(), _fail_points(), _server(), _brokers(), _redis(), _network(), _configuration());
 }
 
 # ---- processes of the bridge ----
@@ -50,7 +51,7 @@ sub _processes
         {   name => 'freeze_process', group => 'server', share => 2, hold => [ 1, 5 ],
             targets => [ 'topk worker', 'topk closer', 'topk publisher', 'topk manager' ],
             inject  => sub { my ($world, $type) = @_; my $pid = _pid_of($world, $type, 1); kill 'STOP', $pid; return $pid; },
-            repair  => sub { my (undef, undef, $pid) = @_; kill 'CONT', $pid; },
+            repair  => sub { my (undef, undef, $pid) = @_; kill 'CONT', $pid; return; },
         });
 }
 
@@ -58,6 +59,36 @@ sub _signal
 {
     my ($type, $signal) = @_;
     return sub { my ($world, $number) = @_; kill $signal, _pid_of($world, $type, $number); };
+}
+
+# ---- the steps of the commit protocol ----
+
+# Those that a run reaches: nothing is old enough to be rolled up.
+my @steps = qw(claim_before_commit claim_after_commit intern_before_commit intern_after_commit
+  flush_begin flush_after_partitions flush_before_commit flush_after_commit flush_after_kafka_commit close_before_commit close_after_commit
+  publish_before_write publish_after_write publish_after_marker publish_before_commit publish_after_commit);
+
+# A build with fail points does what this file in the data directory says, and takes out of it what it has done
+# (bridge/fail_point.h).  Claims and new lists come with a new session, so a worker is ended as well.
+sub _fail_points
+{
+    my @delays = qw(flush_before_commit close_before_commit publish_after_write);
+    return {
+        name => 'fail_point', group => 'server', share => 8, hold => [ 1.5, 4 ],
+        targets => [ (map { "$_=crash" } @steps), (map { "$_=error" } qw(claim_before_commit flush_begin flush_before_commit close_before_commit)),
+            (map { "$_=delay:3000" } @delays) ],
+        trouble => sub { $_[0]->servers->fail_point_trouble; },
+        inject  => sub {
+            my ($world, $action) = @_;
+            $world->servers->set_fail_point("$action*1");
+            kill 'TERM', _pid_of($world, 'topk worker', 1) if $action =~ /\A(?:claim|intern)_/;
+        },
+        repair => sub {
+            my ($world) = @_;
+            $world->servers->await_primary;
+            return $world->servers->take_fail_point ? undef : 'it was not reached';
+        },
+    };
 }
 
 # The number-th process of a type, counted round; it may be about to be started.
@@ -110,7 +141,7 @@ sub _brokers
         },
         {   name => 'freeze_broker', group => 'Kafka', share => 2, hold => [ 1, 8 ], targets => \@brokers,
             inject => sub { my ($world, $id) = @_; $world->kafka->freeze_node($id); },
-            repair => sub { my ($world, $id) = @_; $world->kafka->thaw_node($id); },
+            repair => sub { my ($world, $id) = @_; $world->kafka->thaw_node($id); return; },
         });
 }
 
@@ -127,7 +158,7 @@ sub _redis
         { @redis, name => 'empty_redis', hold => [ 0, 1 ], inject => sub { $_[0]->redis->command('FLUSHALL'); } },
         {   @redis, name => 'freeze_redis', hold => [ 1, 4 ],
             inject => sub { $_[0]->redis->freeze; },
-            repair => sub { $_[0]->redis->thaw; },
+            repair => sub { $_[0]->redis->thaw; return; },
         });
 }
 
@@ -148,8 +179,8 @@ sub _link
 {
     my ($mode) = @_;
     return (
-        inject => sub { my ($world, $target) = @_; $world->proxy->set($_, $mode)  for _links_of($target); },
-        repair => sub { my ($world, $target) = @_; $world->proxy->set($_, 'open') for _links_of($target); });
+        inject => sub { my ($world, $target) = @_; $world->proxy->set($_, $mode)  for _links_of($target); return; },
+        repair => sub { my ($world, $target) = @_; $world->proxy->set($_, 'open') for _links_of($target); return; });
 }
 
 sub _links_of { my ($target) = @_; return $target eq 'brokers' ? map { "broker$_" } @brokers : ($target); }

@@ -10,7 +10,7 @@ package TopK::Test::Nemesis::Schedule;
 #   overlaps  it comes while the one before is not repaired yet; only faults of different groups do
 #   settle    after the repair the pipeline is given time to read on before the next fault
 #
-# Every kind comes once before any comes twice, and the last fault is one of
+# Every kind comes once before any comes twice, as does every target of a kind, and the last fault is one of
 # Redis if there is any, because the run measures how soon after it Redis is right.
 
 use strict;
@@ -28,10 +28,10 @@ sub make_schedule
     my ($seed, $number, @kinds) = @_;
     srand $seed;
     my @order = _draw_kinds($number, @kinds);
-    my @schedule;
+    my (@schedule, %left);
     for my $kind (@order)
     {
-        my $entry = { number => 1 + @schedule, kind => $kind, target => _one_of($kind->{targets}), hold => _between(@{ $kind->{hold} }) };
+        my $entry = { number => 1 + @schedule, kind => $kind, target => _next_target($kind, \%left), hold => _between(@{ $kind->{hold} }) };
         my $overlaps = rand() < OVERLAP_SHARE;
         @{$entry}{qw(settle pause)} = (rand() < SETTLE_SHARE, _between(0.2, 2));
         $entry->{overlaps} = $overlaps && @schedule && @schedule + 1 < $number && _fits($kind, @schedule);
@@ -78,14 +78,22 @@ sub _fits
     return @together <= MOST_AT_ONCE && keys %groups == @together;
 }
 
-sub _one_of { my ($list) = @_; return $list->[ int rand @{$list} ]; }
+# Every target once, in any order, before any twice.
+sub _next_target
+{
+    my ($kind, $left) = @_;
+    my $targets = $left->{ $kind->{name} } //= [];
+    @{$targets} = shuffle @{ $kind->{targets} } if !@{$targets};
+    return shift @{$targets};
+}
+
 sub _between { my ($least, $most) = @_; return sprintf('%.1f', $least + rand($most - $least)) + 0; }
 
 sub describe_schedule
 {
     my (@schedule) = @_;
     return map {
-        sprintf '%4d. %-18s %-12s for %.1f s%s%s', $_->{number}, $_->{kind}{name}, $_->{target}, $_->{hold},
+        sprintf '%4d. %-16s %-28s for %.1f s%s%s', $_->{number}, $_->{kind}{name}, $_->{target}, $_->{hold},
           $_->{overlaps} ? ', before the one before is repaired' : '', $_->{settle} ? '' : ', no rest after it'
     } @schedule;
 }

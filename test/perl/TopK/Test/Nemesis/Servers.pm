@@ -9,6 +9,7 @@ package TopK::Test::Nemesis::Servers;
 #   $servers->stop_primary; $servers->start_primary; $servers->stop_standby; $servers->start_standby;
 #   $servers->promote; $servers->build_standby;
 #   $servers->fill_disk; $servers->free_disk;
+#   $servers->set_fail_point('flush_begin=crash*1'); $servers->take_fail_point;
 #
 # A promotion stops the old primary first: two primaries that both write are
 # nothing that a database can prevent, so fencing is the operator's duty.
@@ -21,6 +22,7 @@ use File::Path  qw(remove_tree);
 use Time::HiRes qw(sleep time);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils qw(system_or_bail slurp_file);
+use TopK::Test::Tools qw(build_dir);
 
 use constant PATIENCE => 60;
 
@@ -53,7 +55,8 @@ sub first_name { return 'primary'; }
 sub options
 {
     my ($self) = @_;
-    return (conf => $settings, init => { allows_streaming => 1 }, before_init => sub { $self->_place($_[0]) });
+    my $library = fail_point_trouble() ? '' : "dynamic_library_path = '" . _fail_point_library() . ":\$libdir'\n";
+    return (conf => $settings . $library, init => { allows_streaming => 1 }, before_init => sub { $self->_place($_[0]) });
 }
 
 # Gives a node that has no data yet its disk.  Primary and standby take turns.
@@ -209,6 +212,40 @@ sub free_disk
 }
 
 sub _ballast { my ($self) = @_; return "$self->{primary}{nemesis_disk}/ballast"; }
+
+# ---- fail points ----
+
+# The library that has them, which a server finds before the installed one; see bridge/fail_point.h.
+sub _fail_point_library { return build_dir() . '/fail_points'; }
+
+# Why there are none; undef if there are.
+sub fail_point_trouble
+{
+    return -e _fail_point_library() . '/topk_worker.so' ? undef : 'no build with fail points (make fail-points)';
+}
+
+sub set_fail_point
+{
+    my ($self, $line) = @_;
+    my $path = $self->_fail_point_file;
+    open my $file, '>', "$path.new" or croak "could not write $path: $!";
+    print {$file} "$line\n";
+    close $file or croak "could not write $path: $!";
+    rename "$path.new", $path or croak "could not rename $path: $!";
+    return;
+}
+
+# True if it was reached meanwhile, and so is no longer in the file.
+sub take_fail_point
+{
+    my ($self) = @_;
+    my $path    = $self->_fail_point_file;
+    my $reached = !-s $path;
+    unlink $path;
+    return $reached;
+}
+
+sub _fail_point_file { my ($self) = @_; return $self->{primary}->data_dir . '/topk.fail_points'; }
 
 # ---- for the report ----
 
