@@ -3,7 +3,7 @@ package TopK::Test::Nemesis::Check;
 # After the faults: what the two sources counted against a recount of the topic.
 #
 #   my $result = check_counts($world);     # {messages, distinct, lost, duplicated, ...}; asserts with Test::More
-#   my $time = await_redis($world, $since, 60);    # since when Redis equals topk.mirror; undef if it does not
+#   my $time = await_redis($world, $deadline, 60);    # when Redis was seen to equal topk.mirror; undef if it never was
 #
 # An event is lost where a minute's list of `all` has less than the recount, and
 # counted twice where it has more; every other list of every window must agree as well.
@@ -12,7 +12,6 @@ use strict;
 use warnings;
 
 use Exporter    qw(import);
-use List::Util  qw(max);
 use Test::More;
 use Time::HiRes qw(sleep time);
 use TopK::Test::Compare;
@@ -125,38 +124,37 @@ sub _distinct_ids
     return (ids => $ids, repeated => $repeated);
 }
 
-# Since when Redis has been equal to topk.mirror, as far back as `since`: it is compared until it is, which takes
-# seconds, and then its keys tell when the last of them was written.
+# When Redis was first seen to equal topk.mirror, which must have no reason to change any more.  Redis is read again
+# and again until the deadline and compared afterwards: it was right when it was read, however long that takes.
 sub await_redis
 {
-    my ($world, $since, $seconds) = @_;
+    my ($world, $deadline, $seconds) = @_;
     my $end = time + $seconds;
     my @differences;
-    while (time < $end)
+    do
     {
-        @differences = redis_differences($world->pipeline, $world->redis, 'exact');
-        return max($since, _last_write($world->redis)) if !@differences;
-        sleep 0.1;
-    }
+        for my $reading (_readings($world->redis, $deadline))
+        {
+            @differences = redis_differences($world->pipeline, $reading->{contents}, 'exact');
+            return $reading->{time} if !@differences;
+        }
+    } while (time < $end);
     diag join "\n", 'Redis differs from topk.mirror:', @differences;
     return;
 }
 
-sub _last_write
+# At least one.
+sub _readings
 {
-    my ($redis) = @_;
-    my $script = <<'LUA';
-local last = 0
-for _, key in ipairs(redis.call('KEYS', '*')) do
-    if redis.call('TYPE', key).ok == 'hash' then
-        for _, field in ipairs({'lastUpdated', 'lastSeen'}) do
-            last = math.max(last, tonumber(redis.call('HGET', key, field)) or 0)
-        end
-    end
-end
-return string.format('%d', last)
-LUA
-    return $redis->command('EVAL', $script, 0) / 1000;
+    my ($redis, $until) = @_;
+    my @readings;
+    do
+    {
+        sleep 0.2;
+        my $contents = redis_contents($redis);
+        push @readings, { time => time, contents => $contents };
+    } while (time < $until);
+    return @readings;
 }
 
 1;
