@@ -233,6 +233,6 @@ lint:
 	clang-format --dry-run -Werror $(C_FILES)
 	cppcheck -q --error-exitcode=1 --enable=warning,portability --inline-suppr --std=c11 -Isrc/sketch -Ibridge \
 	  $(SAN_SOURCES) bench/gen demo/mock_broker.c test/kafka
-	shellcheck -S warning scripts/*.sh .ci/run demo/demo.sh
+	shellcheck -S warning scripts/*.sh test/nemesis/*.sh .ci/run demo/demo.sh
 
 .PHONY: demo dev dev-stop format lint

@@ -293,8 +293,7 @@ send_plan(Publisher *publisher, PublishPlan *plan)
 	return true;
 }
 
-/* The global lists and the items cost with their number, so they are read the less often the longer it takes.
- */
+/* The global lists and the items are read the less often, the longer it takes. */
 static int64
 next_wide_of(const Publisher *publisher)
 {
