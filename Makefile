@@ -140,7 +140,7 @@ tap: tools
 # Random faults under load, then a recount (test/nemesis/README.md).  The same SEED has the same faults.
 FAULTS ?= 25
 SEED ?= 1
-nemesis: tools
+nemesis: tools $(if $(wildcard bridge/fail_point.h),fail-points)
 	scripts/kafka-jars.sh
 	scripts/python-venv.sh
 	FAULTS=$(FAULTS) SEED=$(SEED) RATE=$(RATE) KINDS="$(KINDS)" test/nemesis/small_disks.sh \
