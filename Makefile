@@ -2,7 +2,7 @@
 #
 #   make            build the three libraries          make demo       run the whole pipeline on this machine
 #   make install    install them                       make dev        leave a throw-away cluster running
-#   make check      quick tests (under 3 minutes)      make unit / regress / tap    parts of the tests
+#   make check      quick tests (under 3 minutes)      make unit / regress / tap / nemesis   parts of the tests
 #   make test       all tests, on real servers         make format / lint
 #
 # demo, dev and test install what is missing on a Debian machine (scripts/bootstrap.sh) and need root or sudo for
@@ -39,7 +39,7 @@ test: bootstrap-test
 	@$(MAKE) --no-print-directory test-all
 test-all: all tools
 	@$(SUDO) $(MAKE) --no-print-directory install PG_CONFIG=$(PG_CONFIG)
-	@$(MAKE) --no-print-directory check oracle-test fuzz tap
+	@$(MAKE) --no-print-directory check oracle-test fuzz tap nemesis
 	@$(MAKE) --no-print-directory bench-stream STREAM=--quick
 	@echo "make test: all passed"
 
@@ -137,7 +137,16 @@ tap: tools
 	scripts/python-venv.sh
 	scripts/as_postgres.sh --back tmp_check/log scripts/tap.sh -v $(PROVE_TESTS)
 
-.PHONY: check test test-all layers unit regress isolation valgrind oracle-test tap
+# Random faults under load, then a recount (test/nemesis/README.md).  The same SEED has the same faults.
+FAULTS ?= 25
+SEED ?= 1
+nemesis: tools $(if $(wildcard bridge/fail_point.h),fail-points)
+	scripts/kafka-jars.sh
+	scripts/python-venv.sh
+	FAULTS=$(FAULTS) SEED=$(SEED) RATE=$(RATE) KINDS="$(KINDS)" test/nemesis/small_disks.sh \
+	  scripts/as_postgres.sh --back tmp_check/log scripts/tap.sh -v test/nemesis/nemesis.pl
+
+.PHONY: check test test-all layers unit regress isolation valgrind oracle-test tap nemesis
 
 # ---------------------------------------------------------------- programs for tests, benches and the demo
 
@@ -224,6 +233,6 @@ lint:
 	clang-format --dry-run -Werror $(C_FILES)
 	cppcheck -q --error-exitcode=1 --enable=warning,portability --inline-suppr --std=c11 -Isrc/sketch -Ibridge \
 	  $(SAN_SOURCES) bench/gen demo/mock_broker.c test/kafka
-	shellcheck -S warning scripts/*.sh .ci/run demo/demo.sh
+	shellcheck -S warning scripts/*.sh test/nemesis/*.sh .ci/run demo/demo.sh
 
 .PHONY: demo dev dev-stop format lint

@@ -264,18 +264,6 @@ consumer_brokers(Consumer *consumer, int timeout_ms, char *list, size_t size, Co
 	return true;
 }
 
-bool
-consumer_log_range(Consumer *consumer, int32_t partition, int timeout_ms, int64_t *low, int64_t *high,
-				   ConsumerError *error)
-{
-	rd_kafka_resp_err_t err =
-		rd_kafka_query_watermark_offsets(consumer->handle, consumer->topic, partition, low, high, timeout_ms);
-
-	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
-		return true;
-	return fail_kafka(error, err, "could not ask for the range of offsets");
-}
-
 static rd_kafka_topic_partition_list_t *
 partition_list(Consumer *consumer, const int32_t *partitions, const int64_t *offsets, int n)
 {
@@ -284,6 +272,39 @@ partition_list(Consumer *consumer, const int32_t *partitions, const int64_t *off
 	for (int i = 0; i < n; i++)
 		rd_kafka_topic_partition_list_add(list, consumer->topic, partitions[i])->offset = offsets[i];
 	return list;
+}
+
+/* One end of a log: RD_KAFKA_OFFSET_BEGINNING or _END, which Kafka takes in place of a time. */
+static rd_kafka_resp_err_t
+query_log_end(Consumer *consumer, int32_t partition, int64_t which, int timeout_ms, int64_t *offset)
+{
+	rd_kafka_topic_partition_list_t *list = partition_list(consumer, &partition, &which, 1);
+	rd_kafka_resp_err_t err = rd_kafka_offsets_for_times(consumer->handle, list, timeout_ms);
+
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
+		err = list->elems[0].err;
+	*offset = list->elems[0].offset;
+	rd_kafka_topic_partition_list_destroy(list);
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR && *offset < 0)
+		err = RD_KAFKA_RESP_ERR__FAIL;
+	return err;
+}
+
+/*
+ * Not by rd_kafka_query_watermark_offsets: while the partition's leader is away that waits for as long as the
+ * socket's timeout, a minute, whatever timeout it is given (seen with librdkafka 2.0.2).
+ */
+bool
+consumer_log_range(Consumer *consumer, int32_t partition, int timeout_ms, int64_t *low, int64_t *high,
+				   ConsumerError *error)
+{
+	rd_kafka_resp_err_t err = query_log_end(consumer, partition, RD_KAFKA_OFFSET_BEGINNING, timeout_ms, low);
+
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
+		err = query_log_end(consumer, partition, RD_KAFKA_OFFSET_END, timeout_ms, high);
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
+		return true;
+	return fail_kafka(error, err, "could not ask for the range of offsets");
 }
 
 bool

@@ -25,11 +25,12 @@
 
 #define CYCLE_MS 500
 #define OPEN_US INT64CONST(1000000)  /* between looks at open windows */
-#define WIDE_US INT64CONST(10000000) /* between readings of the global lists and the items */
+#define WIDE_US INT64CONST(10000000) /* at most between readings of the global lists and the items ... */
+#define WIDE_SHARE 10                /* ... which take no more than this part of the time */
 #define STATUS_US INT64CONST(1000000)
 #define REFRESH_US INT64CONST(5000000) /* between questions who serves what */
-#define MAX_PAUSE_MS 10000
-#define PIPELINE_WRITES 64 /* between looks at interrupts */
+#define MAX_PAUSE_MS 2000              /* a Redis that is back is to be right within seconds */
+#define PIPELINE_WRITES 64             /* between looks at interrupts */
 #define ADDRESS_LEN 400
 
 typedef struct Publisher
@@ -292,6 +293,15 @@ send_plan(Publisher *publisher, PublishPlan *plan)
 	return true;
 }
 
+/* The global lists and the items are read the less often, the longer it takes. */
+static int64
+next_wide_of(const Publisher *publisher)
+{
+	int64 now = host_now();
+
+	return now + Min((now - publisher->now) * WIDE_SHARE, WIDE_US);
+}
+
 /*
  * Writes what is planned, and the marker after it.  Without the marker nothing counts as written: a Redis
  * that comes back with an older copy would have the marker that we know, but not the keys.
@@ -314,7 +324,7 @@ write_plan(Publisher *publisher, PublishPlan *plan)
 	publisher->more = plan->more;
 	publisher->wide_wanted = plan->wide_wanted && !plan->wide_done;
 	if (plan->wide_done)
-		publisher->next_wide = publisher->now + WIDE_US;
+		publisher->next_wide = next_wide_of(publisher);
 	if (publisher->error.sqlstate != 0 && n_written == 0)
 		disconnect(publisher); /* perhaps this server no longer is the one to write to */
 	return true;

@@ -7,6 +7,8 @@ package TopK::Test::Compare;
 #   compare_global($pipeline);
 #   compare_late_events($pipeline);
 #   compare_redis($pipeline, $redis, $sink);
+#   my $contents = redis_contents($redis);             # at this moment, to be compared later:
+#   redis_differences($pipeline, $contents, $sink);    # a line for each, at most some ten
 #
 # Each function makes assertions of Test::More's.
 
@@ -17,7 +19,7 @@ use Exporter    qw(import);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(compare_windows compare_global compare_counts compare_late_events compare_redis);
+our @EXPORT = qw(compare_windows compare_global compare_counts compare_late_events compare_redis redis_contents redis_differences);
 
 my $list = 'window_name, window_start, tenant, item_type, dimension, value';
 
@@ -157,24 +159,28 @@ sub _mirror
 
 my %volatile = map { $_ => 1 } qw(lastUpdated lastSeen fence);
 
-sub _held
+# All that Redis holds at this moment but the publisher's markers and fences: {key => {member or field => value}}.
+sub redis_contents
 {
-    my ($redis, $key, $type) = @_;
-    return { map { $_->[0] => $_->[1] } $redis->zrange($key) } if $type eq 'zset';
-    my $hash = $redis->hgetall($key);
-    return { map { $_ => $hash->{$_} } grep { !$volatile{$_} } keys %{$hash} };
+    my ($redis) = @_;
+    my %contents;
+    for my $key (grep { !/\Atopk:marker:/ } $redis->keys)
+    {
+        my $type = $redis->command('TYPE', $key);
+        my $hash = $type eq 'hash' ? $redis->hgetall($key) : {};
+        $contents{$key} = $type eq 'zset' ? { map { @{$_} } $redis->zrange($key) } : { map { $_ => $hash->{$_} } grep { !$volatile{$_} } keys %{$hash} };
+    }
+    return \%contents;
 }
 
-# Lists what differs, at most ten.
+# Lists what differs, at most some ten.
 sub _differences
 {
-    my ($mirror, $redis) = @_;
+    my ($mirror, $contents) = @_;
     my @differences;
-    my %held = map { $_ => 1 } grep { !/\Atopk:marker:/ } @{ $redis->command('KEYS', '*') };
     for my $key (sort keys %{$mirror})
     {
-        my $expected = $mirror->{$key}{content};
-        my $got = delete $held{$key} ? _held($redis, $key, $mirror->{$key}{type}) : {};
+        my ($expected, $got) = ($mirror->{$key}{content}, $contents->{$key} // {});
         for my $name (sort keys %{ { %{$expected}, %{$got} } })
         {
             my ($want, $have) = ($expected->{$name} // 'nothing', $got->{$name} // 'nothing');
@@ -182,8 +188,14 @@ sub _differences
         }
         return @differences if @differences >= 10;
     }
-    push @differences, "$_: not in topk.mirror" for sort keys %held;
+    push @differences, "$_: not in topk.mirror" for grep { !$mirror->{$_} } sort keys %{$contents};
     return @differences;
+}
+
+sub redis_differences
+{
+    my ($pipeline, $contents, $sink) = @_;
+    return _differences(_mirror($pipeline, $sink), $contents);
 }
 
 # Waits until Redis holds what topk.mirror says, and nothing else; then looks at the times to live, which are
@@ -196,7 +208,7 @@ sub compare_redis
     do
     {
         $mirror      = _mirror($pipeline, $sink);
-        @differences = _differences($mirror, $redis);
+        @differences = _differences($mirror, redis_contents($redis));
         sleep 0.5 if @differences;
     } while (@differences && time < $end);
     is(scalar @differences, 0, 'Redis equals topk.mirror, ' . keys(%{$mirror}) . ' keys') or diag join "\n", @differences;

@@ -11,6 +11,8 @@ package TopK::Test::Kafka;
 #   $kafka->offsets('events');                                     # ([first, next], ...) by partition
 #   $kafka->stop_node(1); $kafka->kill_node(1); $kafka->freeze_node(1); $kafka->thaw_node(1);
 #   $kafka->start_node(1); $kafka->stop;
+#   TopK::Test::Kafka->start($dir, proxied => 1);                  # with a second listener, for TopK::Test::Proxy:
+#   $kafka->links; $kafka->proxied_bootstrap;                      # clients of this address pass through the links
 #
 # The jars come from Maven Central (test/kafka/pom.xml), once, by
 # scripts/kafka-jars.sh.  The settings are for small tests that start fast: they
@@ -27,7 +29,8 @@ use TopK::Test::Tools  qw(top_dir build_dir tool run_command capture);
 
 use constant START_SECONDS => 60;
 
-# Options: nodes (1), heap ('512m'), settings ({name => value} for every node).
+# Options: nodes (1), heap ('512m'), settings ({name => value} for every node),
+# jvm (a list of further options for Java), proxied (see above).
 sub start
 {
     my ($class, $dir, %options) = @_;
@@ -35,10 +38,12 @@ sub start
         dir      => $dir,
         heap     => $options{heap} // '512m',
         settings => $options{settings} // {},
+        jvm      => $options{jvm} // [],
         cluster  => _random_id(),
         nodes    => [ map { { id => $_, dir => "$dir/node$_", port => free_port(), controller => free_port() } }
               1 .. ($options{nodes} // 1) ],
     }, $class;
+    @{$_}{qw(behind proxy)} = (free_port(), free_port()) for grep { $options{proxied} } @{ $self->{nodes} };
     run_command(top_dir() . '/scripts/kafka-jars.sh', _jars());
     $self->_format_node($_) for @{ $self->{nodes} };
     $self->_launch_node($_) for @{ $self->{nodes} };
@@ -50,6 +55,19 @@ sub bootstrap
 {
     my ($self) = @_;
     return join ',', map { "127.0.0.1:$_->{port}" } @{ $self->{nodes} };
+}
+
+sub proxied_bootstrap
+{
+    my ($self) = @_;
+    return join ',', map { "127.0.0.1:$_->{proxy}" } @{ $self->{nodes} };
+}
+
+# What TopK::Test::Proxy has to pass on: (broker1 => [port, port behind it], ...).
+sub links
+{
+    my ($self) = @_;
+    return map { ("broker$_->{id}" => [ $_->{proxy}, $_->{behind} ]) } @{ $self->{nodes} };
 }
 
 # Until as many brokers answer as should run.
@@ -195,7 +213,7 @@ sub _random_id
 sub _java
 {
     my ($self, @arguments) = @_;
-    return ('java', "-Xmx$self->{heap}", '-Xshare:auto', '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn',
+    return ('java', "-Xmx$self->{heap}", @{ $self->{jvm} }, '-Xshare:auto', '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn',
         '-Dorg.slf4j.simpleLogger.showDateTime=true', '-cp', _jars() . '/*', @arguments);
 }
 
@@ -210,7 +228,7 @@ sub _properties
         'controller.quorum.voters'       => $voters,
         'controller.listener.names'      => 'CONTROLLER',
         'listeners'                      => "PLAINTEXT://127.0.0.1:$node->{port},CONTROLLER://127.0.0.1:$node->{controller}",
-        'listener.security.protocol.map' => 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+        'listener.security.protocol.map' => 'PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT',
         'log.dirs'                       => "$node->{dir}/data",
         'auto.create.topics.enable'      => 'false',
         'default.replication.factor'     => $replicas,
@@ -233,8 +251,21 @@ sub _properties
         'controller.quorum.election.timeout.ms'    => 1000,
         'controller.quorum.fetch.timeout.ms'       => 2000,
         'initial.broker.registration.timeout.ms'   => 30000,
+        ($node->{proxy} ? _proxied_listener($node) : ()),
         %{ $self->{settings} },
     };
+}
+
+# A broker tells its clients where it is, so what goes through a proxy needs a listener that tells of the proxy.
+sub _proxied_listener
+{
+    my ($node) = @_;
+    my $plain = "PLAINTEXT://127.0.0.1:$node->{port}";
+    return (
+        'listeners' => "$plain,PROXIED://127.0.0.1:$node->{behind},CONTROLLER://127.0.0.1:$node->{controller}",
+        'advertised.listeners'         => "$plain,PROXIED://127.0.0.1:$node->{proxy}",
+        'inter.broker.listener.name'   => 'PLAINTEXT',
+    );
 }
 
 sub _format_node

@@ -47,11 +47,12 @@ sub reference_rules
 }
 
 # Options: kafka, redis (either may be left out), conf (text for postgresql.conf),
-# init (a hash for PostgreSQL::Test::Cluster's init).
+# init (a hash for PostgreSQL::Test::Cluster's init), before_init (called with the node).
 sub new
 {
     my ($class, $name, %options) = @_;
     my $node = PostgreSQL::Test::Cluster->new($name);
+    $options{before_init}->($node) if $options{before_init};
     $node->init(extra => [ '--encoding=UTF8', '--no-locale' ], %{ $options{init} // {} });
     $node->append_conf('postgresql.conf', $settings . ($options{conf} // ''));
     $node->start;
@@ -59,6 +60,9 @@ sub new
 }
 
 sub node { my ($self) = @_; return $self->{node}; }
+
+# Another server is the primary now.
+sub use_node { my ($self, $node) = @_; $self->{node} = $node; return; }
 
 # One value, or one row's values separated by '|', as psql -At prints it.
 sub value
@@ -70,7 +74,8 @@ sub value
 # Create extension, servers, source, rules and sink in one transaction.
 # Options: topic ('events'), name ('clicks'), source and sink (hashes of further
 # named arguments), rules (an array of hashes; the reference's by default), tenants
-# (an array of hashes, in the words of topk.create_tenant; dimensions as an array).
+# (an array of hashes, in the words of topk.create_tenant; dimensions as an array),
+# bootstrap and redis_port (where the bridge finds the servers, if not where the test does).
 sub setup
 {
     my ($self, %options) = @_;
@@ -79,6 +84,8 @@ sub setup
     $self->{rules}  = $options{rules} // [ reference_rules() ];
     $self->{source} = $options{source} // {};
     $self->{tenants} = $options{tenants} // [];
+    $self->{bootstrap}  = $options{bootstrap}  // $self->{kafka}->bootstrap;
+    $self->{redis_port} = $options{redis_port};
     $self->value(join "\n", 'BEGIN;', 'CREATE EXTENSION topk;', $self->_source_sql, $self->_rules_sql,
         $self->_tenants_sql, $self->_sink_sql($options{sink} // {}), 'COMMIT;');
     return;
@@ -87,7 +94,7 @@ sub setup
 sub _source_sql
 {
     my ($self) = @_;
-    my $bootstrap = _literal($self->{kafka}->bootstrap);
+    my $bootstrap = _literal($self->{bootstrap});
     return "CREATE SERVER k FOREIGN DATA WRAPPER topk_kafka OPTIONS (bootstrap_servers $bootstrap);\n"
       . _call('topk.create_source', { name => $self->{name}, server => 'k', topic => $self->{topic}, %{ $self->{source} } });
 }
@@ -130,7 +137,9 @@ sub _sink_sql
 {
     my ($self, $arguments) = @_;
     return '' unless $self->{redis};
-    return 'CREATE SERVER r FOREIGN DATA WRAPPER topk_redis OPTIONS (' . $self->{redis}->server_options . ");\n"
+    my $options = defined $self->{redis_port} ? "host '127.0.0.1', port " . _literal($self->{redis_port}) : $self->{redis}->server_options;
+    return "CREATE SERVER r FOREIGN DATA WRAPPER topk_redis OPTIONS ($options);
+"
       . _call('topk.create_sink', { source => $self->{name}, server => 'r', %{$arguments} });
 }
 
