@@ -32,7 +32,7 @@ PG_CPPFLAGS = -DPGDLLEXPORT='__attribute__((visibility("default")))' -I$(CURDIR)
 	$(HIREDIS_FLAGS)
 CXXFLAGS_WORKER = -O2 -g -fPIC -std=c++17 -fno-exceptions -fno-rtti -fvisibility=hidden -Wall -Wextra $(COPT)
 
-EXTRA_CLEAN = $(BRIDGE_OBJS) $(WORKER_OBJS) topk_bridge.so topk_worker.so build/san build/unit build/fuzz
+EXTRA_CLEAN = $(BRIDGE_OBJS) $(WORKER_OBJS) topk_bridge.so topk_worker.so build/san build/unit build/fuzz build/fail_points
 
 override with_llvm := no
 PG_CONFIG ?= pg_config
@@ -66,6 +66,16 @@ topk_worker.so: $(WORKER_OBJS) $(SKETCH_OBJS)
 # No generated dependencies: a header that changes rebuilds what may include it.
 $(OBJS): $(wildcard src/*.h src/sketch/*.h)
 $(BRIDGE_OBJS) $(WORKER_OBJS): $(wildcard bridge/*.h src/sketch/*.h)
+
+# topk_worker.so with fail points, for tests (bridge/fail_point.h); never installed.
+FAIL_OBJS = $(patsubst %.o,build/fail_points/%.o,$(filter-out bridge/decode_json.o,$(WORKER_OBJS)))
+build/fail_points/%.o: %.c $(wildcard bridge/*.h src/sketch/*.h)
+	@mkdir -p $(@D)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(CFLAGS) $(CPPFLAGS) -DTOPK_FAIL_POINTS -c -o $@ $<
+build/fail_points/topk_worker.so: $(FAIL_OBJS) bridge/decode_json.o $(SKETCH_OBJS)
+	@echo "  LD   $@"
+	$(Q)$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ $(WORKER_LIBS)
 
 topk--$(EXTVERSION).sql: $(SQL_PARTS) topk.control
 	cat $(SQL_PARTS) > $@

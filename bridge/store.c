@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "fail_point.h"
 #include "sketch_memory.h"
 #include "spi_util.h"
 #include "store.h"
@@ -100,6 +101,7 @@ store_claim(void *arg)
 		take_partition(&session->partitions[i], i);
 	spi_run(&run, NULL, NULL);
 	session->run = (int32) spi_int64(0, 1);
+	FAIL_POINT("claim_before_commit");
 }
 
 /* ---------------------------------------------------------------- lists */
@@ -172,6 +174,7 @@ store_intern_lists(void *arg)
 		lists->ids[i] = spi_int64(0, 1);
 		SPI_freetuptable(SPI_tuptable);
 	}
+	FAIL_POINT("intern_before_commit");
 }
 
 /* ---------------------------------------------------------------- flush */
@@ -414,14 +417,17 @@ store_flush(void *arg)
 {
 	const StoreSession *session = arg;
 
+	FAIL_POINT("flush_begin");
 	for (int i = 0; i < session->n_partitions; i++)
 		if (session->partitions[i].changed)
 			flush_partition(session, &session->partitions[i]);
+	FAIL_POINT("flush_after_partitions");
 	flush_panes(session);
 	store_flush_letters(session);
 	for (int i = 0; i < session->config->extract.n_rules; i++)
 		flush_rule_counts(session, session->config->extract.rules[i].rule_id, &session->rule_counts[i]);
 	flush_worker(session);
+	FAIL_POINT("flush_before_commit");
 }
 
 void

@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "../src/compat.h"
+#include "fail_point.h"
 #include "sketch_memory.h"
 #include "worker.h"
 
@@ -147,6 +148,7 @@ claim(Worker *worker)
 
 	if (!host_try(store_claim, session, &worker->error))
 		return TRY_LATER;
+	FAIL_POINT("claim_after_commit");
 	session->panes = tk_pane_set_create(&allocator, &worker->config->extract, worker->config->k,
 										worker->config->capacity, (uint32) session->run);
 	if (session->panes != NULL)

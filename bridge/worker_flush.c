@@ -9,6 +9,7 @@
 
 #include "portability/instr_time.h"
 
+#include "fail_point.h"
 #include "worker.h"
 
 #define LOG_END_INTERVAL                                                                                     \
@@ -64,6 +65,7 @@ intern_lists(Worker *worker, HostError *error)
 			lists.n++;
 		if (!host_try(store_intern_lists, &lists, error))
 			return false;
+		FAIL_POINT("intern_after_commit");
 		for (int i = 0; i < lists.n; i++)
 		{
 			TkList *next = list->next_new;
@@ -106,7 +108,9 @@ flushed(Worker *worker)
 {
 	StoreSession *session = &worker->session;
 
+	FAIL_POINT("flush_after_commit");
 	commit_to_kafka(worker);
+	FAIL_POINT("flush_after_kafka_commit");
 	for (int i = 0; i < session->n_partitions; i++)
 	{
 		session->partitions[i].stored_offset = session->partitions[i].next_offset;
