@@ -203,7 +203,8 @@ static const char source_sql[] =
 	"s.tenant_path, s.k, "
 	"s.capacity, topk.us(s.flush_interval), topk.us(s.pane_size), topk.us(s.out_of_orderness), "
 	"topk.us(s.allowed_lateness), topk.us(s.idle_timeout), topk.us(s.max_future), st.config_version, "
-	"s.late_policy = 'keep' "
+	"s.late_policy = 'keep', "
+	"topk.us(s.flush_timeout), s.max_flush_failures, topk.us(s.retry_interval), s.max_dead_letter_share "
 	"FROM topk.source s JOIN topk.source_state st USING (source_id) WHERE s.source_id = $1";
 
 SourceConfig *
@@ -240,6 +241,10 @@ config_load(int32 source_id, MemoryContext context)
 	config->extract.time.max_future = spi_int64(0, 17);
 	config->version = spi_int64(0, 18);
 	config->keep_late = spi_bool(0, 19);
+	config->flush_timeout = spi_int64(0, 20);
+	config->max_flush_failures = spi_int32(0, 21);
+	config->retry_interval = spi_int64(0, 22);
+	config->max_dead_letter_share = DatumGetFloat8(spi_datum(0, 23));
 	config->extract.max_message_bytes = MAX_MESSAGE_BYTES;
 	load_rules(config, &set);
 	config->extract.paths = set.paths;

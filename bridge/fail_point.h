@@ -1,5 +1,6 @@
 /*
- * fail_point.h - named places at which a test build of topk_worker.so can be made to crash, to fail or to wait.
+ * fail_point.h - named places at which a test build of topk_worker.so can be made to crash, to fail or to
+ * wait.
  *
  * `make fail-points` builds that variant (build/fail_points/topk_worker.so, with TOPK_FAIL_POINTS defined); a
  * server finds it first with dynamic_library_path = '.../build/fail_points:$libdir'.  Release builds hold

@@ -342,5 +342,5 @@ topk_launcher_main(Datum arg)
 			scanned = 0; /* it may have been off */
 		}
 	}
-	proc_exit(0);
+	proc_exit(1); /* 0 would mean: never again.  If the server stops, nobody starts it */
 }

@@ -29,8 +29,7 @@
 #include "worker.h"
 
 #define READ_BATCH 2048
-#define METADATA_TIMEOUT_MS 5000
-#define PARTITIONS_INTERVAL (60 * TK_US_PER_SECOND)
+#define METADATA_TIMEOUT_MS 3000 /* less than DROP DATABASE waits */
 
 /* ---------------------------------------------------------------- what people see */
 
@@ -268,7 +267,8 @@ wait_for_work(Worker *worker, int64 now)
 {
 	WaitEvent event;
 	long ms = (long) ((worker->next_flush - now) / 1000) + 1;
-	int n = WaitEventSetWait(worker->events, Max(ms, 1), &event, 1, PG_WAIT_EXTENSION);
+	/* a second at most, for host_check_interrupts */
+	int n = WaitEventSetWait(worker->events, Min(Max(ms, 1), 1000), &event, 1, PG_WAIT_EXTENSION);
 
 	if (n > 0 && (event.events & WL_SOCKET_READABLE))
 		consumer_clear_fd(worker->consumer);
@@ -285,7 +285,7 @@ partitions_changed(Worker *worker, int64 now)
 
 	if (now < worker->next_partitions_check)
 		return false;
-	worker->next_partitions_check = now + PARTITIONS_INTERVAL;
+	worker->next_partitions_check = now + host_setting("topk.partition_scan_interval") * TK_US_PER_SECOND;
 	return consumer_partition_count(worker->consumer, LOG_END_TIMEOUT_MS, &count, &error) &&
 		   count != worker->topic_partitions;
 }
@@ -299,8 +299,11 @@ run_session(Worker *worker)
 	worker->watermark = TK_NO_TIME;
 	worker->last_flush = 0;
 	worker->next_flush = now;
+	worker->next_news = now;
+	worker->recent_events = 0;
+	worker->recent_letters = 0;
 	worker->next_log_end_check = now + worker->config->extract.time.idle_timeout / 3;
-	worker->next_partitions_check = now + PARTITIONS_INTERVAL;
+	worker->next_partitions_check = now + host_setting("topk.partition_scan_interval") * TK_US_PER_SECOND;
 	for (;;)
 	{
 		Verdict verdict;
@@ -317,12 +320,10 @@ run_session(Worker *worker)
 			verdict = worker_flush_if_due(worker, now);
 		if (verdict != GO_ON)
 			return verdict;
+		if (partitions_changed(worker, now))
+			return worker_flush(worker) == EXIT ? EXIT : AGAIN;
 		if (n == 0)
-		{
-			if (partitions_changed(worker, now))
-				return worker_flush(worker) == EXIT ? EXIT : AGAIN;
 			wait_for_work(worker, now);
-		}
 	}
 }
 
@@ -342,7 +343,7 @@ close_at_exit(int code, Datum arg)
 static void
 pause_after_failure(Worker *worker, int failures)
 {
-	ereport(failures == 1 ? WARNING : LOG, errcode(worker->error.sqlstate),
+	ereport(failures == 1 ? WARNING : DEBUG1, errcode(worker->error.sqlstate),
 			errmsg("topk worker will try again: %s", worker->error.message));
 	worker_note_state(worker, "retrying", &worker->error);
 	host_wait(host_backoff(failures, 10000));

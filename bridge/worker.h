@@ -38,6 +38,9 @@ typedef struct Worker
 	int64 last_flush;
 	int64 next_log_end_check;
 	int64 next_partitions_check;
+	int64 next_news;
+	int64 recent_events; /* since the session began; halved now and then, with recent_letters */
+	int64 recent_letters;
 	int64 watermark; /* of this worker; never goes back within a session */
 	HostError error; /* why the last session ended */
 } Worker;
@@ -45,6 +48,14 @@ typedef struct Worker
 /* worker.c */
 extern void worker_note_state(Worker *worker, const char *state, const HostError *error);
 extern void worker_report_logs(Worker *worker);
+
+/* worker_letters.c */
+
+/* Once a second: has the configuration changed, are dead letters to be read again?  Reads some of these. */
+extern Verdict worker_take_news(Worker *worker, int64 now);
+
+/* After a flush: AGAIN if there are so many dead letters among recent messages that the source was paused. */
+extern Verdict worker_check_letters(Worker *worker);
 
 /* worker_flush.c */
 
