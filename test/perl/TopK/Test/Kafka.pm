@@ -131,6 +131,19 @@ sub produce
     return;
 }
 
+# Produce files, each as one message, whatever is in it; '-' is a tombstone.
+sub send_files { my ($self, $topic, $partition, @files) = @_; $self->admin('send', $topic, $partition, @files); return; }
+
+# A transaction of these messages; $end is commit, abort, or leave (open until the next).
+sub transact
+{
+    my ($self, $topic, $partition, $end, @messages) = @_;
+    open my $pipe, '|-', tool('kafka_admin'), $self->bootstrap, 'transact', $topic, $partition, $end or croak "could not run kafka_admin: $!";
+    print {$pipe} map { "$_\n" } @messages;
+    close $pipe or croak "the transaction failed: status $?";
+    return;
+}
+
 # Write what the topic really holds to a file: partition, offset, size (-1 for a
 # tombstone) and payload of each message, which recount.py reads exactly.
 sub dump
