@@ -18,7 +18,7 @@
 #include "spi_util.h"
 
 #define MAX_PATHS 1024
-#define MAX_PROPERTIES 10
+#define MAX_PROPERTIES 20
 #define MAX_MESSAGE_BYTES (64 * 1024 * 1024)
 
 /* The paths seen so far; `spelled` is parallel to config->extract.paths. */
@@ -66,6 +66,29 @@ add_property(SourceConfig *config, const char *name, const char *value, bool sec
 	property->secret = secret;
 }
 
+/* The properties of librdkafka that servers and user mappings may set (bridge/server_options.c checks them).
+ */
+static const struct
+{
+	const char *option;
+	const char *property;
+	bool secret;
+} server_properties[] = {
+	{"security_protocol", "security.protocol", false},
+	{"sasl_mechanism", "sasl.mechanisms", false},
+	{"ssl_ca_location", "ssl.ca.location", false},
+	{"ssl_endpoint_identification_algorithm", "ssl.endpoint.identification.algorithm", false},
+	{"ssl_certificate_location", "ssl.certificate.location", false},
+	{"ssl_key_location", "ssl.key.location", false},
+	{"ssl_key_password", "ssl.key.password", true},
+	{"client_rack", "client.rack", false},
+	{"socket_timeout_ms", "socket.timeout.ms", false},
+	{"fetch_wait_max_ms", "fetch.wait.max.ms", false},
+	{"fetch_max_bytes", "fetch.max.bytes", false},
+	{"username", "sasl.username", false},
+	{"password", "sasl.password", true},
+};
+
 void
 config_load_server(SourceConfig *config, MemoryContext context)
 {
@@ -86,12 +109,10 @@ config_load_server(SourceConfig *config, MemoryContext context)
 	add_property(config, "client.id", "topk", false, context);
 	add_property(config, "group.id", psprintf("topk.%s.%s", get_database_name(MyDatabaseId), config->name),
 				 false, context);
-	add_property(config, "security.protocol", host_option(options, "security_protocol", NULL), false,
-				 context);
-	add_property(config, "sasl.mechanisms", host_option(options, "sasl_mechanism", NULL), false, context);
-	add_property(config, "ssl.ca.location", host_option(options, "ssl_ca_location", NULL), false, context);
-	add_property(config, "sasl.username", host_option(options, "username", NULL), false, context);
-	add_property(config, "sasl.password", host_option(options, "password", NULL), true, context);
+	for (int i = 0; i < lengthof(server_properties); i++)
+		add_property(config, server_properties[i].property,
+					 host_option(options, server_properties[i].option, NULL), server_properties[i].secret,
+					 context);
 }
 
 static void

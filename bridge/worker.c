@@ -29,6 +29,9 @@
 #include "worker.h"
 
 #define READ_BATCH 2048
+#define LOG_LEVEL_ERROR 3 /* of syslog */
+#define LOG_BURST 10
+#define LOG_INTERVAL (60 * TK_US_PER_SECOND)
 #define METADATA_TIMEOUT_MS 3000 /* less than DROP DATABASE waits */
 
 /* ---------------------------------------------------------------- what people see */
@@ -48,7 +51,20 @@ log_level(int syslog_level)
 	return syslog_level <= 3 ? WARNING : syslog_level <= 5 ? LOG : DEBUG1;
 }
 
-/* Passes on what librdkafka's threads had to say. */
+/* A broker that is away is the same news every few seconds: LOG_BURST lines, then one each LOG_INTERVAL. */
+static bool
+may_log(Worker *worker)
+{
+	int64 now = host_now();
+
+	worker->log_until = Max(worker->log_until, now - LOG_BURST * LOG_INTERVAL);
+	if (worker->log_until > now - LOG_INTERVAL)
+		return false;
+	worker->log_until += LOG_INTERVAL;
+	return true;
+}
+
+/* Passes on what librdkafka's threads had to say, and keeps the last error of theirs. */
 void
 worker_report_logs(Worker *worker)
 {
@@ -56,8 +72,12 @@ worker_report_logs(Worker *worker)
 	int level;
 
 	for (int i = 0; i < 100 && consumer_next_log(worker->consumer, &level, line, sizeof(line)); i++)
-		ereport(log_level(level), errcode(ERRCODE_CONNECTION_FAILURE),
+	{
+		if (level <= LOG_LEVEL_ERROR && strstr(line, "brokers are down") == NULL)
+			strlcpy(worker->last_log, line, sizeof(worker->last_log));
+		ereport(may_log(worker) ? log_level(level) : DEBUG1, errcode(ERRCODE_CONNECTION_FAILURE),
 				errmsg_internal("topk Kafka: %s", line));
+	}
 }
 
 static Verdict
@@ -66,7 +86,13 @@ fail_consumer(Worker *worker, const ConsumerError *error)
 	int sqlstate =
 		error->fault == CONSUMER_CONFIG ? ERRCODE_INVALID_PARAMETER_VALUE : ERRCODE_CONNECTION_FAILURE;
 
-	host_error(&worker->error, sqlstate, "%s", error->message);
+	worker->last_log[0] = '\0';
+	if (worker->consumer != NULL)
+		worker_report_logs(worker);
+	if (error->fault == CONSUMER_UNREACHABLE && worker->last_log[0] != '\0')
+		host_error(&worker->error, sqlstate, "%s (%s)", error->message, worker->last_log);
+	else
+		host_error(&worker->error, sqlstate, "%s", error->message);
 	return TRY_LATER;
 }
 
@@ -276,18 +302,21 @@ wait_for_work(Worker *worker, int64 now)
 		ResetLatch(MyLatch);
 }
 
-/* True if the topic has other partitions than when the session began. */
-static bool
-partitions_changed(Worker *worker, int64 now)
+/* The topic may get more partitions, or be deleted, which librdkafka tells only to those who ask. */
+static Verdict
+check_topic(Worker *worker, int64 now)
 {
 	ConsumerError error;
 	int count;
 
 	if (now < worker->next_partitions_check)
-		return false;
+		return GO_ON;
 	worker->next_partitions_check = now + host_setting("topk.partition_scan_interval") * TK_US_PER_SECOND;
-	return consumer_partition_count(worker->consumer, LOG_END_TIMEOUT_MS, &count, &error) &&
-		   count != worker->topic_partitions;
+	if (!consumer_partition_count(worker->consumer, LOG_END_TIMEOUT_MS, &count, &error))
+		return error.fault == CONSUMER_NO_TOPIC ? fail_consumer(worker, &error) : GO_ON;
+	if (count == worker->topic_partitions)
+		return GO_ON;
+	return worker_flush(worker) == EXIT ? EXIT : AGAIN;
 }
 
 static Verdict
@@ -318,10 +347,10 @@ run_session(Worker *worker)
 		verdict = read_batch(worker, now, &n);
 		if (verdict == GO_ON)
 			verdict = worker_flush_if_due(worker, now);
+		if (verdict == GO_ON)
+			verdict = check_topic(worker, now);
 		if (verdict != GO_ON)
 			return verdict;
-		if (partitions_changed(worker, now))
-			return worker_flush(worker) == EXIT ? EXIT : AGAIN;
 		if (n == 0)
 			wait_for_work(worker, now);
 	}
