@@ -18,7 +18,7 @@ BRIDGE_OBJS = bridge/bridge.o bridge/settings.o bridge/launcher.o bridge/server_
 PRELOADED_ONLY = bridge/bridge.c bridge/settings.c bridge/launcher.c bridge/server_options.c bridge/probe_call.c
 WORKER_OBJS := $(patsubst %.c,%.o,$(filter-out $(PRELOADED_ONLY),$(sort $(wildcard bridge/*.c)))) bridge/decode_json.o
 include hiredis.mk
-WORKER_LIBS = -lrdkafka $(HIREDIS_LIBS) -lsimdjson -lstdc++ -lm
+WORKER_LIBS = -lrdkafka $(HIREDIS_LIBS) -lsimdjson -lstdc++ -lm -lpthread
 
 SQL_PARTS = sql/type.sql sql/bridge_tables.sql sql/bridge_windows.sql sql/bridge_config.sql sql/bridge_rules.sql sql/bridge_store.sql \
 	sql/bridge_views.sql sql/bridge_retention.sql sql/bridge_redis.sql sql/bridge_query.sql sql/bridge_alter.sql sql/bridge_probe.sql \

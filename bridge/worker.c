@@ -16,6 +16,8 @@
  */
 #include "postgres.h"
 
+#include <unistd.h>
+
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
@@ -235,7 +237,7 @@ close_session(Worker *worker)
 	if (worker->consumer != NULL)
 	{
 		worker_report_logs(worker);
-		consumer_close(worker->consumer);
+		worker->lingering |= !consumer_close(worker->consumer);
 	}
 	if (worker->intake != NULL)
 		tk_extractor_free(worker->intake->extractor); /* its parser does not live in the context */
@@ -365,8 +367,18 @@ close_at_exit(int code, Datum arg)
 	Worker *worker = (Worker *) DatumGetPointer(arg);
 
 	if (worker->consumer != NULL)
-		consumer_close(worker->consumer);
+		worker->lingering |= !consumer_close(worker->consumer);
 	worker->consumer = NULL;
+}
+
+/* The last callback of all: no destructor may run beside threads that go on. */
+static void
+leave_threads(int code, Datum arg)
+{
+	Worker *worker = (Worker *) DatumGetPointer(arg);
+
+	if (worker->lingering)
+		_exit(code);
 }
 
 static void
@@ -387,6 +399,7 @@ topk_worker_main(Datum arg)
 
 	worker->args = host_start("topk worker");
 	worker->context = AllocSetContextCreate(TopMemoryContext, "topk worker session", ALLOCSET_DEFAULT_SIZES);
+	on_proc_exit(leave_threads, PointerGetDatum(worker));
 	before_shmem_exit(close_at_exit, PointerGetDatum(worker));
 	if (!host_lock('w', worker->args.id, worker->args.number))
 		proc_exit(0);
@@ -402,6 +415,8 @@ topk_worker_main(Datum arg)
 		close_session(worker);
 		if (verdict == TRY_LATER && !host_should_stop())
 			pause_after_failure(worker, ++failures);
+		if (worker->lingering)
+			proc_exit(1); /* the manager starts another */
 		host_check_interrupts();
 	}
 	worker_note_state(worker, "stopped", NULL);

@@ -42,6 +42,7 @@ typedef struct Worker
 	int64 recent_events; /* since the session began; halved now and then, with recent_letters */
 	int64 recent_letters;
 	int64 watermark; /* of this worker; never goes back within a session */
+	bool lingering;  /* threads of a closed consumer go on: this process must end */
 	int64 log_until; /* log lines of librdkafka are paid for up to here (may_log) */
 	char last_log[256];
 	HostError error; /* why the last session ended */
