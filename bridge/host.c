@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include <math.h>
+#include <unistd.h>
 
 #include "access/xact.h"
 #include "catalog/pg_database.h"
@@ -45,6 +46,7 @@
 #define LOOK_MS 1000 /* between looks whether the database is wanted */
 
 static volatile sig_atomic_t in_step = false;
+static bool threads_abandoned = false;
 
 static void
 handle_sigterm(SIGNAL_ARGS)
@@ -78,12 +80,27 @@ override_settings(void)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+/* The first callback to be registered, so the last to be called. */
+static void
+leave_threads(int code, Datum arg)
+{
+	if (threads_abandoned)
+		_exit(code);
+}
+
+void
+host_abandon_threads(void)
+{
+	threads_abandoned = true;
+}
+
 HostArgs
 host_start(const char *role)
 {
 	HostArgs args;
 
 	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
+	on_proc_exit(leave_threads, (Datum) 0);
 	pqsignal(SIGTERM, handle_sigterm);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();

@@ -47,6 +47,9 @@ extern HostArgs host_start(const char *role);
  */
 extern bool host_lock(char role, int32 id, int32 number);
 
+/* Threads of a library could not be ended: when the process ends, no destructor may run beside them. */
+extern void host_abandon_threads(void);
+
 /* True once the process was asked to stop.  (SIGTERM inside a step aborts the step and exits.) */
 extern bool host_should_stop(void);
 

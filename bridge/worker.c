@@ -16,8 +16,6 @@
  */
 #include "postgres.h"
 
-#include <unistd.h>
-
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
@@ -229,6 +227,16 @@ open_session(Worker *worker)
 	return verdict;
 }
 
+/* librdkafka's threads should be gone; if they are not, the process must soon be. */
+static void
+close_consumer(Worker *worker)
+{
+	if (consumer_close(worker->consumer))
+		return;
+	worker->lingering = true;
+	host_abandon_threads();
+}
+
 static void
 close_session(Worker *worker)
 {
@@ -237,7 +245,7 @@ close_session(Worker *worker)
 	if (worker->consumer != NULL)
 	{
 		worker_report_logs(worker);
-		worker->lingering |= !consumer_close(worker->consumer);
+		close_consumer(worker);
 	}
 	if (worker->intake != NULL)
 		tk_extractor_free(worker->intake->extractor); /* its parser does not live in the context */
@@ -367,18 +375,8 @@ close_at_exit(int code, Datum arg)
 	Worker *worker = (Worker *) DatumGetPointer(arg);
 
 	if (worker->consumer != NULL)
-		worker->lingering |= !consumer_close(worker->consumer);
+		close_consumer(worker);
 	worker->consumer = NULL;
-}
-
-/* The last callback of all: no destructor may run beside threads that go on. */
-static void
-leave_threads(int code, Datum arg)
-{
-	Worker *worker = (Worker *) DatumGetPointer(arg);
-
-	if (worker->lingering)
-		_exit(code);
 }
 
 static void
@@ -399,7 +397,6 @@ topk_worker_main(Datum arg)
 
 	worker->args = host_start("topk worker");
 	worker->context = AllocSetContextCreate(TopMemoryContext, "topk worker session", ALLOCSET_DEFAULT_SIZES);
-	on_proc_exit(leave_threads, PointerGetDatum(worker));
 	before_shmem_exit(close_at_exit, PointerGetDatum(worker));
 	if (!host_lock('w', worker->args.id, worker->args.number))
 		proc_exit(0);

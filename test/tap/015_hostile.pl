@@ -121,7 +121,7 @@ is($pipeline->value("SELECT sum((topk_estimate(sketch, '/r7')).estimate) FROM to
     'by other rules they are counted, once, through two crashes');
 is($pipeline->value("SELECT sum(topk_total(sketch)) FROM topk.window_sketch WHERE window_name = '1-day' AND dimension = 'deviceType' AND value = 'phone'"),
     3000, '... in all of their lists');
-is($pipeline->value('SELECT dead_letters = (SELECT count(*) FROM topk.dead_letter) AND events = counted + too_late + dead_letters + no_rule + no_item + tombstones FROM topk.stat_source'),
+is($pipeline->value('SELECT dead_letters = (SELECT count(*) FROM topk.dead_letter) AND events = counted + too_late + dead_letters + no_rule + no_item + filtered + tombstones FROM topk.stat_source'),
     't', '... and the statistics still add up');
 
 # ---- thrown away ----
