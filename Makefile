@@ -16,7 +16,10 @@ all:
 	@$(MAKE) --no-print-directory -f build.mk all
 install uninstall clean:
 	@$(MAKE) --no-print-directory -f build.mk $@
-.PHONY: all install uninstall clean
+# topk_worker.so with fail points, for tests (bridge/fail_point.h)
+fail-points:
+	@$(MAKE) --no-print-directory -f build.mk build/fail_points/topk_worker.so
+.PHONY: all install uninstall clean fail-points
 
 # V=1 shows the commands
 Q = $(if $(V),,@)
@@ -132,7 +135,7 @@ oracle-test:
 
 # The pipeline on real Apache Kafka and Redis.  Needs the extension installed.
 PROVE_TESTS ?= $(sort $(wildcard test/tap/*.pl))
-tap: tools
+tap: tools fail-points
 	scripts/kafka-jars.sh
 	scripts/python-venv.sh
 	scripts/as_postgres.sh --back tmp_check/log scripts/tap.sh -v $(PROVE_TESTS)

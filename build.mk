@@ -18,11 +18,11 @@ BRIDGE_OBJS = bridge/bridge.o bridge/settings.o bridge/launcher.o bridge/server_
 PRELOADED_ONLY = bridge/bridge.c bridge/settings.c bridge/launcher.c bridge/server_options.c bridge/probe_call.c
 WORKER_OBJS := $(patsubst %.c,%.o,$(filter-out $(PRELOADED_ONLY),$(sort $(wildcard bridge/*.c)))) bridge/decode_json.o
 include hiredis.mk
-WORKER_LIBS = -lrdkafka $(HIREDIS_LIBS) -lsimdjson -lstdc++ -lm
+WORKER_LIBS = -lrdkafka $(HIREDIS_LIBS) -lsimdjson -lstdc++ -lm -lpthread
 
 SQL_PARTS = sql/type.sql sql/bridge_tables.sql sql/bridge_windows.sql sql/bridge_config.sql sql/bridge_rules.sql sql/bridge_tenants.sql \
 	sql/bridge_store.sql sql/bridge_views.sql sql/bridge_retention.sql sql/bridge_redis.sql sql/bridge_query.sql sql/bridge_alter.sql \
-	sql/bridge_probe.sql sql/bridge_stat_tenants.sql sql/bridge_roles.sql sql/bridge_row_security.sql
+	sql/bridge_probe.sql sql/bridge_dead_letters.sql sql/bridge_stat_tenants.sql sql/bridge_roles.sql sql/bridge_row_security.sql
 DATA_built = topk--$(EXTVERSION).sql
 
 # Each library has its own copy of the sketch code, so nothing but entry points may be visible (PostgreSQL 15
@@ -33,7 +33,7 @@ PG_CPPFLAGS = -DPGDLLEXPORT='__attribute__((visibility("default")))' -I$(CURDIR)
 	$(HIREDIS_FLAGS)
 CXXFLAGS_WORKER = -O2 -g -fPIC -std=c++17 -fno-exceptions -fno-rtti -fvisibility=hidden -Wall -Wextra $(COPT)
 
-EXTRA_CLEAN = $(BRIDGE_OBJS) $(WORKER_OBJS) topk_bridge.so topk_worker.so build/san build/unit build/fuzz
+EXTRA_CLEAN = $(BRIDGE_OBJS) $(WORKER_OBJS) topk_bridge.so topk_worker.so build/san build/unit build/fuzz build/fail_points
 
 override with_llvm := no
 PG_CONFIG ?= pg_config
@@ -67,6 +67,16 @@ topk_worker.so: $(WORKER_OBJS) $(SKETCH_OBJS)
 # No generated dependencies: a header that changes rebuilds what may include it.
 $(OBJS): $(wildcard src/*.h src/sketch/*.h)
 $(BRIDGE_OBJS) $(WORKER_OBJS): $(wildcard bridge/*.h src/sketch/*.h)
+
+# topk_worker.so with fail points, for tests (bridge/fail_point.h); never installed.
+FAIL_OBJS = $(patsubst %.o,build/fail_points/%.o,$(filter-out bridge/decode_json.o,$(WORKER_OBJS)))
+build/fail_points/%.o: %.c $(wildcard bridge/*.h src/sketch/*.h)
+	@mkdir -p $(@D)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(CFLAGS) $(CPPFLAGS) -DTOPK_FAIL_POINTS -c -o $@ $<
+build/fail_points/topk_worker.so: $(FAIL_OBJS) bridge/decode_json.o $(SKETCH_OBJS)
+	@echo "  LD   $@"
+	$(Q)$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ $(WORKER_LIBS)
 
 topk--$(EXTVERSION).sql: $(SQL_PARTS) topk.control
 	cat $(SQL_PARTS) > $@

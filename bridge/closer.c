@@ -14,11 +14,16 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "fail_point.h"
 #include "host.h"
 #include "spi_util.h"
 
 #define CYCLE_MS 500
+#ifdef TOPK_FAIL_POINTS
+#define RETENTION_MS 1000 /* tests do not wait a minute for it */
+#else
 #define RETENTION_MS 60000
+#endif
 #define ROWS_PER_CLOSE 20000
 
 typedef struct CloseCycle
@@ -55,6 +60,7 @@ make_leaves(void *arg)
 	Datum values[] = {Int32GetDatum(((CloseCycle *) arg)->source_id)};
 
 	spi_run(&statement, values, NULL);
+	FAIL_POINT("leaves_before_commit");
 }
 
 static void
@@ -66,6 +72,7 @@ close_panes(void *arg)
 
 	spi_run(&statement, values, NULL);
 	cycle->moved = spi_int64(0, 1);
+	FAIL_POINT("close_before_commit");
 }
 
 /* A reader that sits on the leaf makes this fail by its lock_timeout; it is tried again the next minute. */
@@ -79,6 +86,8 @@ drop_leaf(void *arg)
 	SPI_execute("SET LOCAL lock_timeout = '100ms'", false, 0);
 	spi_run(&statement, values, NULL);
 	cycle->due = !spi_is_null(0, 1);
+	if (cycle->due)
+		FAIL_POINT("retention_before_commit");
 }
 
 /* One batch of letters and the like. */
@@ -157,6 +166,7 @@ run_cycle(CloseCycle *cycle, HostError *error)
 	{
 		if (!host_try(close_panes, cycle, error))
 			return false;
+		FAIL_POINT("close_after_commit");
 		host_check_interrupts();
 	} while (cycle->moved >= ROWS_PER_CLOSE && !host_should_stop());
 	return true;
@@ -173,7 +183,10 @@ run_while_due(HostStep step, CloseCycle *cycle)
 	while (cycle->due && !host_should_stop())
 	{
 		if (host_try(step, cycle, &error))
+		{
+			FAIL_POINT("retention_after_commit");
 			continue;
+		}
 		ereport(error.sqlstate == ERRCODE_LOCK_NOT_AVAILABLE ? DEBUG1 : WARNING, errcode(error.sqlstate),
 				errmsg("topk retention: %s", error.message));
 		return;

@@ -19,7 +19,7 @@
 #include "spi_util.h"
 
 #define MAX_PATHS 1024
-#define MAX_PROPERTIES 10
+#define MAX_PROPERTIES 20
 #define MAX_MESSAGE_BYTES (64 * 1024 * 1024)
 
 /* The paths seen so far; `spelled` is parallel to config->extract.paths. */
@@ -67,6 +67,29 @@ add_property(SourceConfig *config, const char *name, const char *value, bool sec
 	property->secret = secret;
 }
 
+/* The properties of librdkafka that servers and user mappings may set (bridge/server_options.c checks them).
+ */
+static const struct
+{
+	const char *option;
+	const char *property;
+	bool secret;
+} server_properties[] = {
+	{"security_protocol", "security.protocol", false},
+	{"sasl_mechanism", "sasl.mechanisms", false},
+	{"ssl_ca_location", "ssl.ca.location", false},
+	{"ssl_endpoint_identification_algorithm", "ssl.endpoint.identification.algorithm", false},
+	{"ssl_certificate_location", "ssl.certificate.location", false},
+	{"ssl_key_location", "ssl.key.location", false},
+	{"ssl_key_password", "ssl.key.password", true},
+	{"client_rack", "client.rack", false},
+	{"socket_timeout_ms", "socket.timeout.ms", false},
+	{"fetch_wait_max_ms", "fetch.wait.max.ms", false},
+	{"fetch_max_bytes", "fetch.max.bytes", false},
+	{"username", "sasl.username", false},
+	{"password", "sasl.password", true},
+};
+
 void
 config_load_server(SourceConfig *config, MemoryContext context)
 {
@@ -87,12 +110,10 @@ config_load_server(SourceConfig *config, MemoryContext context)
 	add_property(config, "client.id", "topk", false, context);
 	add_property(config, "group.id", psprintf("topk.%s.%s", get_database_name(MyDatabaseId), config->name),
 				 false, context);
-	add_property(config, "security.protocol", host_option(options, "security_protocol", NULL), false,
-				 context);
-	add_property(config, "sasl.mechanisms", host_option(options, "sasl_mechanism", NULL), false, context);
-	add_property(config, "ssl.ca.location", host_option(options, "ssl_ca_location", NULL), false, context);
-	add_property(config, "sasl.username", host_option(options, "username", NULL), false, context);
-	add_property(config, "sasl.password", host_option(options, "password", NULL), true, context);
+	for (int i = 0; i < lengthof(server_properties); i++)
+		add_property(config, server_properties[i].property,
+					 host_option(options, server_properties[i].option, NULL), server_properties[i].secret,
+					 context);
 }
 
 static void
@@ -204,7 +225,8 @@ static const char source_sql[] =
 	"s.tenant_path, s.k, "
 	"s.capacity, topk.us(s.flush_interval), topk.us(s.pane_size), topk.us(s.out_of_orderness), "
 	"topk.us(s.allowed_lateness), topk.us(s.idle_timeout), topk.us(s.max_future), st.config_version, "
-	"s.late_policy = 'keep' "
+	"s.late_policy = 'keep', "
+	"topk.us(s.flush_timeout), s.max_flush_failures, topk.us(s.retry_interval), s.max_dead_letter_share "
 	"FROM topk.source s JOIN topk.source_state st USING (source_id) WHERE s.source_id = $1";
 
 SourceConfig *
@@ -241,6 +263,10 @@ config_load(int32 source_id, MemoryContext context)
 	config->extract.time.max_future = spi_int64(0, 17);
 	config->version = spi_int64(0, 18);
 	config->keep_late = spi_bool(0, 19);
+	config->flush_timeout = spi_int64(0, 20);
+	config->max_flush_failures = spi_int32(0, 21);
+	config->retry_interval = spi_int64(0, 22);
+	config->max_dead_letter_share = DatumGetFloat8(spi_datum(0, 23));
 	config->extract.max_message_bytes = MAX_MESSAGE_BYTES;
 	load_rules(config, &set);
 	config_load_tenants(source_id, &config->limits, context);

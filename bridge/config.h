@@ -22,6 +22,10 @@ typedef struct SourceConfig
 	bool keep_late; /* too late events go to topk.late_event */
 	int workers;
 	int64 flush_interval; /* us */
+	int64 flush_timeout;  /* us */
+	int max_flush_failures;
+	int64 retry_interval; /* us */
+	double max_dead_letter_share;
 	uint32 k;
 	uint32 capacity;
 	TkExtractConfig extract;

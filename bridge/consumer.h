@@ -62,8 +62,12 @@ typedef struct ConsumerEvent
 Consumer *consumer_open(const Property *properties, int n, const char *topic, int memory_kb,
 						ConsumerError *error);
 
-/* Leaves the brokers and frees everything; joins librdkafka's threads. */
-void consumer_close(Consumer *consumer);
+/*
+ * Leaves the brokers and frees everything; joins librdkafka's threads.  False: some of them did not end
+ * within three seconds (as when the topic was deleted), and go on until the process ends, which should be
+ * soon and by _exit.
+ */
+bool consumer_close(Consumer *consumer);
 
 /* The number of partitions of the topic, by a metadata request. */
 bool consumer_partition_count(Consumer *consumer, int timeout_ms, int *count, ConsumerError *error);

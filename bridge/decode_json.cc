@@ -3,7 +3,7 @@
  *
  * The DOM parser checks the whole document, so that what is counted never depends on where a broken message
  * breaks: truncated documents, invalid UTF-8, integers beyond 64 bits, lone surrogates and nesting deeper
- * than 1,024 are all refused (TK_DECODE_BAD).
+ * than 1,023 (empty objects and arrays not counted) are all refused (TK_DECODE_BAD).
  *
  * The paths are merged into a prefix tree once.  Reading a message walks tree and document together, visits
  * an object at most once however many paths lead into it, and leaves it as soon as all its wanted keys are

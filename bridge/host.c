@@ -8,8 +8,10 @@
 #include "postgres.h"
 
 #include <math.h>
+#include <unistd.h>
 
 #include "access/xact.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
@@ -34,13 +36,17 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/timeout.h"
 
 #include "host.h"
 
 /* Fourth field of our advisory locks; those of SQL functions have 1 or 2 there. */
 #define HOST_LOCK_CLASS 0x746b
 
+#define LOOK_MS 1000 /* between looks whether the database is wanted */
+
 static volatile sig_atomic_t in_step = false;
+static bool threads_abandoned = false;
 
 static void
 handle_sigterm(SIGNAL_ARGS)
@@ -66,10 +72,26 @@ override_settings(void)
 		{"lock_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"row_security", "off"},
+		/* in a deadlock with somebody's DDL it is a step that gives way, and is tried again */
+		{"deadlock_timeout", "100ms"},
 	};
 
 	for (int i = 0; i < lengthof(settings); i++)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* The first callback to be registered, so the last to be called. */
+static void
+leave_threads(int code, Datum arg)
+{
+	if (threads_abandoned)
+		_exit(code);
+}
+
+void
+host_abandon_threads(void)
+{
+	threads_abandoned = true;
 }
 
 HostArgs
@@ -78,6 +100,7 @@ host_start(const char *role)
 	HostArgs args;
 
 	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
+	on_proc_exit(leave_threads, (Datum) 0);
 	pqsignal(SIGTERM, handle_sigterm);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
@@ -105,10 +128,35 @@ host_lock(char role, int32 id, int32 number)
 	return LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_OK;
 }
 
+/*
+ * DROP DATABASE, a rename, and CREATE DATABASE ... TEMPLATE lock the database and then wait five seconds for
+ * its connections to end.  A connection that begins waits for that lock, and so does this one's successor.
+ */
+static void
+look_at_database(void)
+{
+	static TimestampTz looked = 0;
+	LOCKTAG tag;
+
+	if (ShutdownRequestPending || !TimestampDifferenceExceeds(looked, GetCurrentTimestamp(), LOOK_MS))
+		return;
+	looked = GetCurrentTimestamp();
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
+	if (LockAcquire(&tag, RowExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL)
+		LockRelease(&tag, RowExclusiveLock, true);
+	else
+	{
+		ereport(DEBUG1, errmsg_internal("leaving the database, which somebody drops, renames or copies"));
+		ShutdownRequestPending = true;
+	}
+}
+
 void
 host_check_interrupts(void)
 {
+	QueryCancelPending = false; /* there is no query here */
 	CHECK_FOR_INTERRUPTS();
+	look_at_database();
 	if (ConfigReloadPending)
 	{
 		ConfigReloadPending = false;
@@ -119,12 +167,27 @@ host_check_interrupts(void)
 void
 host_wait(long ms)
 {
-	if (ms > 0 && !ShutdownRequestPending)
+	for (int events = 0; ms > 0 && !ShutdownRequestPending && !(events & WL_LATCH_SET); ms -= LOOK_MS)
 	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, PG_WAIT_EXTENSION);
+		events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, Min(ms, LOOK_MS),
+						   PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
+		host_check_interrupts();
 	}
 	host_check_interrupts();
+}
+
+void
+host_limit_step(int64 ms)
+{
+	enable_timeout_after(STATEMENT_TIMEOUT, (int) Max(ms, 1));
+}
+
+static void
+lift_limit(void)
+{
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	QueryCancelPending = false; /* it may have come too late */
 }
 
 /* Takes the current error out of the error system, aborts the transaction, keeps what is worth showing. */
@@ -136,6 +199,7 @@ absorb_error(HostError *error, MemoryContext context)
 	MemoryContextSwitchTo(context);
 	data = CopyErrorData();
 	FlushErrorState();
+	lift_limit();
 	AbortCurrentTransaction();
 	MemoryContextSwitchTo(context);
 	if (error != NULL)
@@ -163,6 +227,7 @@ host_try(HostStep step, void *arg, HostError *error)
 			elog(ERROR, "SPI_connect failed");
 		PushActiveSnapshot(GetTransactionSnapshot());
 		step(arg);
+		lift_limit();
 		SPI_finish();
 		PopActiveSnapshot();
 		CommitTransactionCommand();

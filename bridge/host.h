@@ -47,10 +47,16 @@ extern HostArgs host_start(const char *role);
  */
 extern bool host_lock(char role, int32 id, int32 number);
 
+/* Threads of a library could not be ended: when the process ends, no destructor may run beside them. */
+extern void host_abandon_threads(void);
+
 /* True once the process was asked to stop.  (SIGTERM inside a step aborts the step and exits.) */
 extern bool host_should_stop(void);
 
-/* Reloads the settings if asked to, and lets other interrupts in.  Call between steps. */
+/*
+ * Reloads the settings if asked to, lets other interrupts in, and once a second looks whether somebody wants
+ * to drop, rename or copy the database; then host_should_stop().  Call between steps, each second or so.
+ */
 extern void host_check_interrupts(void);
 
 /* Sleeps until the latch is set or `ms` have passed, then host_check_interrupts. */
@@ -61,6 +67,12 @@ extern void host_wait(long ms);
  * was allocated in the transaction's contexts is gone.  `error` may be NULL.
  */
 extern bool host_try(HostStep step, void *arg, HostError *error);
+
+/*
+ * Inside a step: aborts it with ERRCODE_QUERY_CANCELED unless it is done, but for the commit, within `ms`.  A
+ * commit is never cut short: it may wait for a standby, and must not be taken for done before.
+ */
+extern void host_limit_step(int64 ms);
 
 /* Fills an error that did not come from the database.  printf-like. */
 extern void host_error(HostError *error, int sqlstate, const char *format, ...) pg_attribute_printf(3, 4);

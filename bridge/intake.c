@@ -55,6 +55,7 @@ keep_letter(Intake *intake, const ConsumerEvent *message, const StoreLetter *abo
 	letter->key_len = key_len;
 	letter->payload_len = payload_len;
 	letter->payload_bytes = message->payload_len;
+	letter->kafka_time = message->timestamp;
 	if (message->key != NULL)
 		letter->key = memcpy(bytes, message->key, key_len);
 	if (message->payload != NULL)
@@ -153,6 +154,34 @@ take_event(Intake *intake, StorePartition *partition, const ConsumerEvent *messa
 	return admission == TK_ADMITTED ? take_too_late(intake, partition, message, event) : true;
 }
 
+/* An event that is no dead letter. */
+static bool
+take_outcome(Intake *intake, StorePartition *partition, const ConsumerEvent *message, const TkEvent *event,
+			 TkLateness lateness)
+{
+	StoreCounts *counts = &partition->counts;
+
+	switch (event->outcome)
+	{
+		case TK_NO_RULE:
+			counts->no_rule++;
+			return true;
+		case TK_NO_ITEM:
+			counts->no_item++;
+			count_rules(intake, event, false);
+			return true;
+		case TK_FILTERED:
+			counts->filtered++;
+			count_rules(intake, event, false);
+			return true;
+		case TK_TOMBSTONE:
+			counts->tombstones++;
+			return true;
+		default:
+			return take_event(intake, partition, message, event, lateness);
+	}
+}
+
 static bool
 take_message(Intake *intake, StorePartition *partition, const ConsumerEvent *message, int64 now)
 {
@@ -175,28 +204,38 @@ take_message(Intake *intake, StorePartition *partition, const ConsumerEvent *mes
 	else
 		tk_clock_touch(&partition->clock);
 	counts->events++;
-	switch (event.outcome)
+	if (event.outcome != TK_DEAD)
+		return take_outcome(intake, partition, message, &event, lateness);
+	counts->dead_letters++;
+	intake->letters_kept++;
+	return keep_letter(intake, message, &(StoreLetter){.reason = event.reason});
+}
+
+bool
+intake_retake(Intake *intake, StoreRetry *retry, int64 now)
+{
+	const TkTimeRules *rules = &intake->session->config->extract.time;
+	StorePartition *partition = intake->by_number[retry->partition];
+	TkLateness lateness = TK_IN_TIME;
+	TkEvent event;
+
+	tk_extract(intake->extractor, retry->payload, retry->payload_len, retry->kafka_time, now, &event);
+	if (event.outcome == TK_RETRY)
 	{
-		case TK_COUNTED:
-			return take_event(intake, partition, message, &event, lateness);
-		case TK_NO_RULE:
-			counts->no_rule++;
-			return true;
-		case TK_NO_ITEM:
-			counts->no_item++;
-			count_rules(intake, &event, false);
-			return true;
-		case TK_FILTERED:
-			counts->filtered++;
-			count_rules(intake, &event, false);
-			return true;
-		case TK_TOMBSTONE:
-			counts->tombstones++;
-			return true;
-		default:
-			counts->dead_letters++;
-			return keep_letter(intake, message, &(StoreLetter){.reason = event.reason});
+		host_error(&intake->error, ERRCODE_OUT_OF_MEMORY, "out of memory to read a dead letter");
+		return false;
 	}
+	partition->changed = true;
+	retry->reason = event.reason;
+	if (event.outcome == TK_DEAD)
+		return true;
+	if (event.has_time)
+	{
+		lateness = tk_clock_judge(&partition->clock, rules, event.time) == TK_IN_TIME ? TK_IN_TIME : TK_LATE;
+		tk_clock_observe(&partition->clock, rules, event.time, now);
+	}
+	partition->counts.dead_letters--;
+	return take_outcome(intake, partition, NULL, &event, lateness); /* never too late */
 }
 
 bool
@@ -227,6 +266,7 @@ void
 intake_flushed(Intake *intake)
 {
 	intake->session->letters = NULL;
+	intake->session->retries = NULL;
 	MemoryContextReset(intake->letters);
 	intake->letter_bytes = 0;
 }

@@ -22,6 +22,7 @@ typedef struct Intake
 	TkExtractor *extractor;
 	MemoryContext letters;      /* of session->letters; reset after each flush */
 	size_t letter_bytes;        /* held there */
+	int64 letters_kept;         /* since the session began */
 	StorePartition **by_number; /* partition number -> ours, or NULL */
 	int n_by_number;
 	bool metered;    /* some tenant is listed, has a quota or is refused: each event is asked about */
@@ -33,6 +34,10 @@ extern Intake *intake_create(StoreSession *session, MemoryContext context);
 
 /* Takes one message or partition end in.  Not for faults. */
 extern bool intake_take(Intake *intake, const ConsumerEvent *event, int64 now);
+
+/* Takes a dead letter in again.  Its own position in the log is long past: it is late at most, never too
+ * late. */
+extern bool intake_retake(Intake *intake, StoreRetry *retry, int64 now);
 
 /* The flush has committed: forgets the letters. */
 extern void intake_flushed(Intake *intake);

@@ -148,6 +148,20 @@ may_start(const Child *child)
 															  (int) Min(child->failures, 10) * 1000);
 }
 
+/*
+ * A step: tells the launcher that this database is worth a manager, so that it starts the next one without
+ * delay, however soon this one ends.  arg: bool, set to false if the extension is not there.
+ */
+static void
+call_launcher(void *arg)
+{
+	static SpiStatement statement = {"SELECT topk.wake()", 0, {0}, NULL};
+
+	*(bool *) arg = host_extension_exists();
+	if (*(bool *) arg)
+		spi_run(&statement, NULL, NULL);
+}
+
 /* A step.  arg: bool, set to false if the extension is gone. */
 static void
 start_wanted(void *arg)
@@ -227,8 +241,10 @@ topk_manager_main(Datum arg)
 
 	host_start("topk manager");
 	children_context = AllocSetContextCreate(TopMemoryContext, "topk manager", ALLOCSET_DEFAULT_SIZES);
-	if (!host_lock('m', 0, 0))
-		proc_exit(0);
+	(void) host_try(call_launcher, &exists, NULL);
+	/* a launcher that was ended leaves its managers behind, and its successor starts others: they stand by */
+	while (exists && !host_lock('m', 0, 0) && !host_should_stop())
+		host_wait(CYCLE_MS);
 	/* with topk.enabled off no connection stays, so that the database can be copied or dropped */
 	while (!host_should_stop() && exists && host_setting_bool("topk.enabled"))
 	{

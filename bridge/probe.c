@@ -194,7 +194,8 @@ close_at_exit(int code, Datum arg)
 {
 	Probe *probe = (Probe *) DatumGetPointer(arg);
 
-	consumer_close(probe->consumer);
+	if (!consumer_close(probe->consumer))
+		host_abandon_threads();
 	probe->consumer = NULL;
 }
 

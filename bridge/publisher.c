@@ -14,6 +14,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
+#include "fail_point.h"
 #include "host.h"
 #include "publish_config.h"
 #include "publish_marker.h"
@@ -312,11 +313,14 @@ write_plan(Publisher *publisher, PublishPlan *plan)
 	int64 n_written;
 
 	publisher->fence.sequence = plan->sequence;
+	FAIL_POINT("publish_before_write");
 	if (!send_plan(publisher, plan))
 		return false;
+	FAIL_POINT("publish_after_write");
 	n_written = publish_plan_count_written(plan);
 	if (n_written > 0 && !write_marker(publisher, publisher->marker.keys + n_written))
 		return false;
+	FAIL_POINT("publish_after_marker");
 	publish_plan_settle(plan);
 	publisher->n_lost += plan->n_lost;
 	publisher->published |= n_written > 0;
@@ -358,6 +362,7 @@ save(void *arg)
 	if (saving->plan != NULL && saving->plan->n_finals > 0)
 		publish_store_save_windows(publisher->sink_id, saving->plan->finals, saving->plan->n_finals);
 	publish_store_save_status(publisher->sink_id, &status);
+	FAIL_POINT("publish_before_commit");
 }
 
 /* Notes what was written; nothing is written while nothing happens. */
@@ -376,6 +381,7 @@ save_progress(Publisher *publisher, const PublishPlan *plan)
 		publisher->error = error;
 		return false;
 	}
+	FAIL_POINT("publish_after_commit");
 	publisher->status_changed = false;
 	publisher->published = false;
 	publisher->n_lost = 0;

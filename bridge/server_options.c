@@ -30,7 +30,8 @@ typedef enum OptionKind
 	OPTION_COUNT, /* a whole number of at least 0 */
 	OPTION_BOOL,
 	OPTION_ADDRESSES, /* host:port, ... */
-	OPTION_FILE       /* text, for superusers */
+	OPTION_CHOICE,
+	OPTION_FILE /* text, for superusers */
 } OptionKind;
 
 typedef struct OptionRule
@@ -38,13 +39,22 @@ typedef struct OptionRule
 	const char *name;
 	Oid catalog; /* where it may stand */
 	OptionKind kind;
+	const char *choices; /* of OPTION_CHOICE, separated by blanks */
 } OptionRule;
 
 static const OptionRule kafka_options[] = {
 	{"bootstrap_servers", ForeignServerRelationId, OPTION_TEXT},
-	{"security_protocol", ForeignServerRelationId, OPTION_TEXT},
-	{"sasl_mechanism", ForeignServerRelationId, OPTION_TEXT},
+	{"security_protocol", ForeignServerRelationId, OPTION_CHOICE, "plaintext ssl sasl_plaintext sasl_ssl"},
+	{"sasl_mechanism", ForeignServerRelationId, OPTION_CHOICE, "PLAIN SCRAM-SHA-256 SCRAM-SHA-512"},
 	{"ssl_ca_location", ForeignServerRelationId, OPTION_FILE},
+	{"ssl_endpoint_identification_algorithm", ForeignServerRelationId, OPTION_CHOICE, "https none"},
+	{"client_rack", ForeignServerRelationId, OPTION_TEXT},
+	{"socket_timeout_ms", ForeignServerRelationId, OPTION_COUNT},
+	{"fetch_wait_max_ms", ForeignServerRelationId, OPTION_COUNT},
+	{"fetch_max_bytes", ForeignServerRelationId, OPTION_COUNT},
+	{"ssl_certificate_location", UserMappingRelationId, OPTION_FILE},
+	{"ssl_key_location", UserMappingRelationId, OPTION_FILE},
+	{"ssl_key_password", UserMappingRelationId, OPTION_TEXT},
 	{"username", UserMappingRelationId, OPTION_TEXT},
 	{"password", UserMappingRelationId, OPTION_TEXT},
 	{"password_file", UserMappingRelationId, OPTION_FILE},
@@ -136,6 +146,22 @@ check_addresses(const char *name, const char *value)
 }
 
 static void
+check_choice(const OptionRule *rule, const char *value)
+{
+	size_t len = strlen(value);
+
+	for (const char *choice = rule->choices; choice != NULL; choice = strchr(choice, ' '))
+	{
+		choice += *choice == ' ';
+		if (pg_strncasecmp(choice, value, len) == 0 && (choice[len] == ' ' || choice[len] == '\0'))
+			return;
+	}
+	ereport(ERROR, errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+			errmsg("invalid value for option \"%s\": \"%s\"", rule->name, value),
+			errhint("It can be one of: %s.", rule->choices));
+}
+
+static void
 check_value(const OptionRule *rule, DefElem *option)
 {
 	const char *value = defGetString(option);
@@ -158,6 +184,9 @@ check_value(const OptionRule *rule, DefElem *option)
 			break;
 		case OPTION_ADDRESSES:
 			check_addresses(rule->name, value);
+			break;
+		case OPTION_CHOICE:
+			check_choice(rule, value);
 			break;
 		case OPTION_FILE:
 			if (!superuser())

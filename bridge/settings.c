@@ -11,6 +11,7 @@
 
 bool topk_enabled = true;
 int topk_database_scan_interval = 60;
+static int partition_scan_interval = 10;
 static int prefetch_memory = 0;
 static int pane_memory = 512 * 1024;
 
@@ -27,6 +28,9 @@ SettingsInit(bool preloading)
 								"How often the launcher looks for databases that have the extension.",
 								"A change made by SQL is noticed at once.", &topk_database_scan_interval, 60,
 								1, 86400, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+		DefineCustomIntVariable(
+			"topk.partition_scan_interval", "How often a worker looks whether its topic has more partitions.",
+			NULL, &partition_scan_interval, 10, 1, 86400, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 		DefineCustomIntVariable(
 			"topk.prefetch_memory", "Memory for messages that a worker has fetched and not read yet.",
 			"Zero fits the installed librdkafka: 512 MB before version 2.2, else 64 MB.", &prefetch_memory, 0,

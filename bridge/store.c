@@ -18,15 +18,24 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "fail_point.h"
 #include "sketch_memory.h"
 #include "spi_util.h"
 #include "store.h"
 #include "store_tenants.h"
 
+#define NOTE_TIMEOUT_MS 5000 /* for what only tells people */
+
 static void
 fenced(const char *what)
 {
 	ereport(ERROR, errcode(STORE_FENCED), errmsg("%s changed hands", what));
+}
+
+static void
+limit_step(const StoreSession *session)
+{
+	host_limit_step(session->config->flush_timeout / 1000);
 }
 
 /* ---------------------------------------------------------------- claim */
@@ -93,14 +102,17 @@ store_claim(void *arg)
 	StoreSession *session = arg;
 	Datum values[] = {Int32GetDatum(session->config->source_id), Int32GetDatum(session->worker),
 					  int4_array(session), int8_array(session, false), int8_array(session, true)};
-	uint64 n = spi_run(&claim, values, NULL);
+	uint64 n;
 
+	limit_step(session);
+	n = spi_run(&claim, values, NULL);
 	if (n != (uint64) session->n_partitions)
 		elog(ERROR, "claim returned " UINT64_FORMAT " partitions instead of %d", n, session->n_partitions);
 	for (uint64 i = 0; i < n; i++)
 		take_partition(&session->partitions[i], i);
 	spi_run(&run, NULL, NULL);
 	session->run = (int32) spi_int64(0, 1);
+	FAIL_POINT("claim_before_commit");
 }
 
 /* ---------------------------------------------------------------- lists */
@@ -149,6 +161,7 @@ store_intern_family(void *arg)
 	values[2] = text_datum(family->tenant, family->tenant_len);
 	values[3] = CStringGetTextDatum(family->item_type);
 	family_arrays(family, &values[4], &values[5]);
+	limit_step(intern->session);
 	spi_run(&statement, values, NULL);
 	if (spi_is_null(0, 1))
 		fenced("the configuration");
@@ -174,6 +187,7 @@ store_intern_lists(void *arg)
 	StoreLists *lists = arg;
 	TkList *list = lists->first;
 
+	limit_step(lists->session);
 	for (int i = 0; i < lists->n; i++, list = list->next_new)
 	{
 		const TkFamily *family = list->family;
@@ -186,6 +200,7 @@ store_intern_lists(void *arg)
 		lists->ids[i] = spi_int64(0, 1);
 		SPI_freetuptable(SPI_tuptable);
 	}
+	FAIL_POINT("intern_before_commit");
 }
 
 /* ---------------------------------------------------------------- flush */
@@ -404,6 +419,25 @@ flush_rule_counts(const StoreSession *session, int64 rule_id, const StoreRuleCou
 		spi_run(&statement, values, NULL);
 }
 
+/* A letter that was purged or read by somebody else meanwhile must not be counted: the flush fails. */
+static void
+flush_retry(const StoreRetry *retry)
+{
+	static SpiStatement done = {
+		"DELETE FROM topk.dead_letter WHERE dead_letter_id = $1 AND queued", 1, {INT8OID}, NULL};
+	static SpiStatement dead = {
+		"UPDATE topk.dead_letter SET queued = false, retries = retries + 1, reason = $2 "
+		"WHERE dead_letter_id = $1 AND queued",
+		2,
+		{INT8OID, TEXTOID},
+		NULL};
+	Datum values[] = {Int64GetDatum(retry->dead_letter_id),
+					  CStringGetTextDatum(tk_reason_name(retry->reason))};
+
+	if (spi_run(retry->reason == TK_REASON_NONE ? &done : &dead, values, NULL) != 1)
+		fenced("a dead letter");
+}
+
 static void
 flush_worker(const StoreSession *session)
 {
@@ -433,15 +467,93 @@ store_flush(void *arg)
 {
 	const StoreSession *session = arg;
 
+	limit_step(session);
+	FAIL_POINT("flush_begin");
 	for (int i = 0; i < session->n_partitions; i++)
 		if (session->partitions[i].changed)
 			flush_partition(session, &session->partitions[i]);
+	FAIL_POINT("flush_after_partitions");
 	flush_panes(session);
 	store_flush_meters(session);
 	store_flush_letters(session);
 	for (int i = 0; i < session->config->extract.n_rules; i++)
 		flush_rule_counts(session, session->config->extract.rules[i].rule_id, &session->rule_counts[i]);
+	for (const StoreRetry *retry = session->retries; retry != NULL; retry = retry->next)
+		flush_retry(retry);
 	flush_worker(session);
+	FAIL_POINT("flush_before_commit");
+}
+
+/* ---------------------------------------------------------------- between flushes */
+
+void
+store_read_news(void *arg)
+{
+	static SpiStatement statement = {
+		"SELECT st.config_version <> $2, EXISTS (SELECT FROM topk.dead_letter d WHERE d.source_id = $1 AND "
+		"d.partition = ANY ($3) AND d.queued) FROM topk.source_state st WHERE st.source_id = $1",
+		3,
+		{INT4OID, INT8OID, INT4ARRAYOID},
+		NULL};
+	StoreNews *news = arg;
+	const StoreSession *session = news->session;
+	Datum values[] = {Int32GetDatum(session->config->source_id), Int64GetDatum(session->config->version),
+					  int4_array(session)};
+	bool gone;
+
+	limit_step(session);
+	gone = spi_run(&statement, values, NULL) == 0;
+	news->config_changed = gone || spi_bool(0, 1);
+	news->letters_queued = !gone && spi_bool(0, 2);
+}
+
+static StoreRetry *
+copy_retry(uint64 row, MemoryContext context)
+{
+	StoreRetry *retry = MemoryContextAllocZero(context, sizeof(StoreRetry));
+	bytea *payload = DatumGetByteaPP(spi_datum(row, 3));
+
+	retry->dead_letter_id = spi_int64(row, 1);
+	retry->partition = spi_int32(row, 2);
+	retry->payload_len = VARSIZE_ANY_EXHDR(payload);
+	retry->payload =
+		memcpy(MemoryContextAlloc(context, retry->payload_len + 1), VARDATA_ANY(payload), retry->payload_len);
+	retry->kafka_time = time_or_none(row, 4);
+	if (retry->kafka_time == TK_NO_TIME)
+		retry->kafka_time = -1;
+	return retry;
+}
+
+void
+store_read_retries(void *arg)
+{
+	static SpiStatement statement = {"SELECT dead_letter_id, partition, payload, kafka_time FROM "
+									 "topk.dead_letter WHERE source_id = $1 AND "
+									 "partition = ANY ($2) AND queued ORDER BY dead_letter_id LIMIT 500",
+									 2,
+									 {INT4OID, INT4ARRAYOID},
+									 NULL};
+	StoreRetries *retries = arg;
+	StoreRetry **next = &retries->first;
+	Datum values[] = {Int32GetDatum(retries->session->config->source_id), int4_array(retries->session)};
+
+	limit_step(retries->session);
+	retries->n = (int) spi_run(&statement, values, NULL);
+	for (int i = 0; i < retries->n; i++)
+	{
+		*next = copy_retry(i, retries->context);
+		next = &(*next)->next;
+	}
+}
+
+void
+store_pause(void *arg)
+{
+	static SpiStatement statement = {"SELECT topk.pause_for($1, $2)", 2, {INT4OID, TEXTOID}, NULL};
+	StorePause *pause = arg;
+	Datum values[] = {Int32GetDatum(pause->source_id), CStringGetTextDatum(pause->reason)};
+
+	spi_run(&statement, values, NULL);
 }
 
 void
@@ -470,6 +582,7 @@ store_note_state(void *arg)
 	nulls[5] = state->error == NULL ? 'n' : ' ';
 	if (state->error != NULL)
 		values[5] = CStringGetTextDatum(state->error->message);
+	host_limit_step(NOTE_TIMEOUT_MS);
 	if (host_extension_exists())
 		spi_run(&statement, values, nulls);
 }

@@ -70,8 +70,21 @@ typedef struct StoreLetter
 	const char *payload;
 	size_t payload_len;   /* as kept */
 	size_t payload_bytes; /* as received */
+	int64 kafka_time;     /* us; -1: none */
 	struct StoreLetter *next;
 } StoreLetter;
+
+/* A dead letter of the table that somebody wants to be read again. */
+typedef struct StoreRetry
+{
+	int64 dead_letter_id;
+	int32 partition;
+	const char *payload;
+	size_t payload_len;
+	int64 kafka_time; /* us; -1: none */
+	TkReason reason;  /* why it is dead again; TK_REASON_NONE: it is not */
+	struct StoreRetry *next;
+} StoreRetry;
 
 /* One worker's session: what the steps share.  Belongs to the worker. */
 typedef struct StoreSession
@@ -84,7 +97,8 @@ typedef struct StoreSession
 	StoreRuleCounts *rule_counts; /* one of each rule of the configuration */
 	TkPaneSet *panes;
 	StoreLetter *letters;
-	int64 flushes; /* committed; also the version that a flush gives to the rows it writes */
+	StoreRetry *retries; /* read again since the last flush */
+	int64 flushes;       /* committed; also the version that a flush gives to the rows it writes */
 	double last_flush_ms;
 } StoreSession;
 
@@ -118,6 +132,39 @@ typedef struct StoreLists
 
 /* arg: StoreLists. */
 extern void store_intern_lists(void *arg);
+
+/* What a worker has to hear of between flushes. */
+typedef struct StoreNews
+{
+	const StoreSession *session;
+	bool config_changed;
+	bool letters_queued;
+} StoreNews;
+
+/* arg: StoreNews. */
+extern void store_read_news(void *arg);
+
+/* The oldest queued letters of the session's partitions, in a context that outlives the step. */
+typedef struct StoreRetries
+{
+	const StoreSession *session;
+	MemoryContext context;
+	StoreRetry *first;
+	int n;
+} StoreRetries;
+
+/* arg: StoreRetries. */
+extern void store_read_retries(void *arg);
+
+/* Pauses a source until somebody resumes it; `reason` is what people see. */
+typedef struct StorePause
+{
+	int32 source_id;
+	const char *reason;
+} StorePause;
+
+/* arg: StorePause. */
+extern void store_pause(void *arg);
 
 /* arg: StoreSession.  Writes all that changed.  The worker marks it flushed after the commit. */
 extern void store_flush(void *arg);

@@ -24,12 +24,12 @@ flush_dead_letter(const StoreSession *session, const StoreLetter *letter)
 {
 	static SpiStatement statement = {
 		"INSERT INTO topk.dead_letter (source_id, topic, partition, kafka_offset, key, payload, "
-		"payload_bytes, reason) "
-		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-		8,
-		{INT4OID, TEXTOID, INT4OID, INT8OID, BYTEAOID, BYTEAOID, INT8OID, TEXTOID},
+		"payload_bytes, reason, kafka_time) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+		9,
+		{INT4OID, TEXTOID, INT4OID, INT8OID, BYTEAOID, BYTEAOID, INT8OID, TEXTOID, TIMESTAMPTZOID},
 		NULL};
-	char nulls[] = "        ";
+	char nulls[] = "         ";
 	Datum values[] = {Int32GetDatum(session->config->source_id),
 					  CStringGetTextDatum(session->config->topic),
 					  Int32GetDatum(letter->partition),
@@ -37,8 +37,11 @@ flush_dead_letter(const StoreSession *session, const StoreLetter *letter)
 					  bytes_datum(letter->key, letter->key_len, &nulls[4]),
 					  bytes_datum(letter->payload, letter->payload_len, &nulls[5]),
 					  Int64GetDatum((int64) letter->payload_bytes),
-					  CStringGetTextDatum(tk_reason_name(letter->reason))};
+					  CStringGetTextDatum(tk_reason_name(letter->reason)),
+					  letter->kafka_time < 0 ? (Datum) 0
+											 : TimestampTzGetDatum(host_to_timestamp(letter->kafka_time))};
 
+	nulls[8] = letter->kafka_time < 0 ? 'n' : ' ';
 	spi_run(&statement, values, nulls);
 }
 

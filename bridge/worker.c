@@ -24,13 +24,16 @@
 #include "utils/timestamp.h"
 
 #include "../src/compat.h"
+#include "fail_point.h"
 #include "sketch_memory.h"
 #include "store_tenants.h"
 #include "worker.h"
 
 #define READ_BATCH 2048
-#define METADATA_TIMEOUT_MS 5000
-#define PARTITIONS_INTERVAL (60 * TK_US_PER_SECOND)
+#define LOG_LEVEL_ERROR 3 /* of syslog */
+#define LOG_BURST 10
+#define LOG_INTERVAL (60 * TK_US_PER_SECOND)
+#define METADATA_TIMEOUT_MS 3000 /* less than DROP DATABASE waits */
 
 /* ---------------------------------------------------------------- what people see */
 
@@ -49,7 +52,20 @@ log_level(int syslog_level)
 	return syslog_level <= 3 ? WARNING : syslog_level <= 5 ? LOG : DEBUG1;
 }
 
-/* Passes on what librdkafka's threads had to say. */
+/* A broker that is away is the same news every few seconds: LOG_BURST lines, then one each LOG_INTERVAL. */
+static bool
+may_log(Worker *worker)
+{
+	int64 now = host_now();
+
+	worker->log_until = Max(worker->log_until, now - LOG_BURST * LOG_INTERVAL);
+	if (worker->log_until > now - LOG_INTERVAL)
+		return false;
+	worker->log_until += LOG_INTERVAL;
+	return true;
+}
+
+/* Passes on what librdkafka's threads had to say, and keeps the last error of theirs. */
 void
 worker_report_logs(Worker *worker)
 {
@@ -57,8 +73,12 @@ worker_report_logs(Worker *worker)
 	int level;
 
 	for (int i = 0; i < 100 && consumer_next_log(worker->consumer, &level, line, sizeof(line)); i++)
-		ereport(log_level(level), errcode(ERRCODE_CONNECTION_FAILURE),
+	{
+		if (level <= LOG_LEVEL_ERROR && strstr(line, "brokers are down") == NULL)
+			strlcpy(worker->last_log, line, sizeof(worker->last_log));
+		ereport(may_log(worker) ? log_level(level) : DEBUG1, errcode(ERRCODE_CONNECTION_FAILURE),
 				errmsg_internal("topk Kafka: %s", line));
+	}
 }
 
 static Verdict
@@ -67,7 +87,13 @@ fail_consumer(Worker *worker, const ConsumerError *error)
 	int sqlstate =
 		error->fault == CONSUMER_CONFIG ? ERRCODE_INVALID_PARAMETER_VALUE : ERRCODE_CONNECTION_FAILURE;
 
-	host_error(&worker->error, sqlstate, "%s", error->message);
+	worker->last_log[0] = '\0';
+	if (worker->consumer != NULL)
+		worker_report_logs(worker);
+	if (error->fault == CONSUMER_UNREACHABLE && worker->last_log[0] != '\0')
+		host_error(&worker->error, sqlstate, "%s (%s)", error->message, worker->last_log);
+	else
+		host_error(&worker->error, sqlstate, "%s", error->message);
 	return TRY_LATER;
 }
 
@@ -162,6 +188,7 @@ claim(Worker *worker)
 
 	if (!host_try(store_claim, session, &worker->error))
 		return TRY_LATER;
+	FAIL_POINT("claim_after_commit");
 	if (create_panes(worker))
 	{
 		if (!host_try(store_load_limits, session, &worker->error))
@@ -217,6 +244,16 @@ open_session(Worker *worker)
 	return verdict;
 }
 
+/* librdkafka's threads should be gone; if they are not, the process must soon be. */
+static void
+close_consumer(Worker *worker)
+{
+	if (consumer_close(worker->consumer))
+		return;
+	worker->lingering = true;
+	host_abandon_threads();
+}
+
 static void
 close_session(Worker *worker)
 {
@@ -225,7 +262,7 @@ close_session(Worker *worker)
 	if (worker->consumer != NULL)
 	{
 		worker_report_logs(worker);
-		consumer_close(worker->consumer);
+		close_consumer(worker);
 	}
 	if (worker->intake != NULL)
 		tk_extractor_free(worker->intake->extractor); /* its parser does not live in the context */
@@ -283,7 +320,8 @@ wait_for_work(Worker *worker, int64 now)
 {
 	WaitEvent event;
 	long ms = (long) ((worker->next_flush - now) / 1000) + 1;
-	int n = WaitEventSetWait(worker->events, Max(ms, 1), &event, 1, PG_WAIT_EXTENSION);
+	/* a second at most, for host_check_interrupts */
+	int n = WaitEventSetWait(worker->events, Min(Max(ms, 1), 1000), &event, 1, PG_WAIT_EXTENSION);
 
 	if (n > 0 && (event.events & WL_SOCKET_READABLE))
 		consumer_clear_fd(worker->consumer);
@@ -291,18 +329,21 @@ wait_for_work(Worker *worker, int64 now)
 		ResetLatch(MyLatch);
 }
 
-/* True if the topic has other partitions than when the session began. */
-static bool
-partitions_changed(Worker *worker, int64 now)
+/* The topic may get more partitions, or be deleted, which librdkafka tells only to those who ask. */
+static Verdict
+check_topic(Worker *worker, int64 now)
 {
 	ConsumerError error;
 	int count;
 
 	if (now < worker->next_partitions_check)
-		return false;
-	worker->next_partitions_check = now + PARTITIONS_INTERVAL;
-	return consumer_partition_count(worker->consumer, LOG_END_TIMEOUT_MS, &count, &error) &&
-		   count != worker->topic_partitions;
+		return GO_ON;
+	worker->next_partitions_check = now + host_setting("topk.partition_scan_interval") * TK_US_PER_SECOND;
+	if (!consumer_partition_count(worker->consumer, LOG_END_TIMEOUT_MS, &count, &error))
+		return error.fault == CONSUMER_NO_TOPIC ? fail_consumer(worker, &error) : GO_ON;
+	if (count == worker->topic_partitions)
+		return GO_ON;
+	return worker_flush(worker) == EXIT ? EXIT : AGAIN;
 }
 
 static Verdict
@@ -314,8 +355,11 @@ run_session(Worker *worker)
 	worker->watermark = TK_NO_TIME;
 	worker->last_flush = 0;
 	worker->next_flush = now;
+	worker->next_news = now;
+	worker->recent_events = 0;
+	worker->recent_letters = 0;
 	worker->next_log_end_check = now + worker->config->extract.time.idle_timeout / 3;
-	worker->next_partitions_check = now + PARTITIONS_INTERVAL;
+	worker->next_partitions_check = now + host_setting("topk.partition_scan_interval") * TK_US_PER_SECOND;
 	for (;;)
 	{
 		Verdict verdict;
@@ -330,14 +374,12 @@ run_session(Worker *worker)
 		verdict = read_batch(worker, now, &n);
 		if (verdict == GO_ON)
 			verdict = worker_flush_if_due(worker, now);
+		if (verdict == GO_ON)
+			verdict = check_topic(worker, now);
 		if (verdict != GO_ON)
 			return verdict;
 		if (n == 0)
-		{
-			if (partitions_changed(worker, now))
-				return worker_flush(worker) == EXIT ? EXIT : AGAIN;
 			wait_for_work(worker, now);
-		}
 	}
 }
 
@@ -350,14 +392,14 @@ close_at_exit(int code, Datum arg)
 	Worker *worker = (Worker *) DatumGetPointer(arg);
 
 	if (worker->consumer != NULL)
-		consumer_close(worker->consumer);
+		close_consumer(worker);
 	worker->consumer = NULL;
 }
 
 static void
 pause_after_failure(Worker *worker, int failures)
 {
-	ereport(failures == 1 ? WARNING : LOG, errcode(worker->error.sqlstate),
+	ereport(failures == 1 ? WARNING : DEBUG1, errcode(worker->error.sqlstate),
 			errmsg("topk worker will try again: %s", worker->error.message));
 	worker_note_state(worker, "retrying", &worker->error);
 	host_wait(host_backoff(failures, 10000));
@@ -387,6 +429,8 @@ topk_worker_main(Datum arg)
 		close_session(worker);
 		if (verdict == TRY_LATER && !host_should_stop())
 			pause_after_failure(worker, ++failures);
+		if (worker->lingering)
+			proc_exit(1); /* the manager starts another */
 		host_check_interrupts();
 	}
 	worker_note_state(worker, "stopped", NULL);

@@ -41,7 +41,13 @@ typedef struct Worker
 	int64 last_flush;
 	int64 next_log_end_check;
 	int64 next_partitions_check;
+	int64 next_news;
+	int64 recent_events; /* since the session began; halved now and then, with recent_letters */
+	int64 recent_letters;
 	int64 watermark; /* of this worker; never goes back within a session */
+	bool lingering;  /* threads of a closed consumer go on: this process must end */
+	int64 log_until; /* log lines of librdkafka are paid for up to here (may_log) */
+	char last_log[256];
 	HostError error; /* why the last session ended */
 } Worker;
 
@@ -54,6 +60,13 @@ extern void worker_report_logs(Worker *worker);
 /* Settle what is new, before and after new families have their ids. */
 extern bool worker_admit_tenants(Worker *worker, HostError *error);
 extern bool worker_admit_values(Worker *worker, HostError *error);
+/* worker_letters.c */
+
+/* Once a second: has the configuration changed, are dead letters to be read again?  Reads some of these. */
+extern Verdict worker_take_news(Worker *worker, int64 now);
+
+/* After a flush: AGAIN if there are so many dead letters among recent messages that the source was paused. */
+extern Verdict worker_check_letters(Worker *worker);
 
 /* worker_flush.c */
 

@@ -9,6 +9,7 @@
 
 #include "portability/instr_time.h"
 
+#include "fail_point.h"
 #include "worker.h"
 
 #define LOG_END_INTERVAL                                                                                     \
@@ -64,6 +65,7 @@ intern_lists(Worker *worker, HostError *error)
 			lists.n++;
 		if (!host_try(store_intern_lists, &lists, error))
 			return false;
+		FAIL_POINT("intern_after_commit");
 		for (int i = 0; i < lists.n; i++)
 		{
 			TkList *next = list->next_new;
@@ -100,13 +102,26 @@ commit_to_kafka(Worker *worker)
 	}
 }
 
+/* What the share of dead letters is judged by. */
+static void
+note_recent(Worker *worker)
+{
+	for (int i = 0; i < worker->session.n_partitions; i++)
+		worker->recent_events += worker->session.partitions[i].counts.events;
+	worker->recent_letters += worker->intake->letters_kept;
+	worker->intake->letters_kept = 0;
+}
+
 /* The transaction has committed. */
 static void
 flushed(Worker *worker)
 {
 	StoreSession *session = &worker->session;
 
+	FAIL_POINT("flush_after_commit");
 	commit_to_kafka(worker);
+	FAIL_POINT("flush_after_kafka_commit");
+	note_recent(worker);
 	for (int i = 0; i < session->n_partitions; i++)
 	{
 		session->partitions[i].stored_offset = session->partitions[i].next_offset;
@@ -139,6 +154,25 @@ try_flush(Worker *worker, HostError *error)
 	return true;
 }
 
+/* Says so once, and once more when it is given up for now; the table has the last error.  Then waits. */
+static void
+note_flush_failure(Worker *worker, int failures, const HostError *error)
+{
+	int most = worker->config->max_flush_failures;
+	bool failed = failures >= most;
+
+	if (failures == 1)
+		ereport(WARNING, errcode(error->sqlstate),
+				errmsg("topk could not flush, and will try again: %s", error->message));
+	if (failures == most && most > 1)
+		ereport(WARNING, errcode(error->sqlstate),
+				errmsg("topk could not flush %d times in a row, and will try again each " INT64_FORMAT
+					   " s: %s",
+					   most, worker->config->retry_interval / TK_US_PER_SECOND, error->message));
+	worker_note_state(worker, failed ? "failed" : "retrying", error);
+	host_wait(failed ? (long) (worker->config->retry_interval / 1000) : host_backoff(failures, 10000));
+}
+
 /* Flushes, again and again if need be.  GO_ON once it has committed. */
 Verdict
 worker_flush(Worker *worker)
@@ -155,13 +189,11 @@ worker_flush(Worker *worker)
 		}
 		if (host_should_stop())
 			return EXIT;
-		failures++;
-		ereport(WARNING, errcode(error.sqlstate),
-				errmsg("topk could not flush, and will try again: %s", error.message));
-		worker_note_state(worker, "retrying", &error);
-		host_wait(host_backoff(failures, 10000));
+		note_flush_failure(worker, ++failures, &error);
 	}
-	return GO_ON;
+	if (failures > 0)
+		ereport(LOG, errmsg("topk flushes again, after %d failures", failures));
+	return worker_check_letters(worker);
 }
 
 static bool
@@ -263,6 +295,9 @@ worker_flush_if_due(Worker *worker, int64 now)
 		return GO_ON;
 	worker->next_flush = now + worker->config->flush_interval;
 	worker_report_logs(worker);
+	verdict = worker_take_news(worker, now);
+	if (verdict != GO_ON)
+		return verdict;
 	check_log_ends(worker, now);
 	note_log_ends(worker);
 	sealed = seal(worker, squeezed, now);

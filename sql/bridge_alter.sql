@@ -47,6 +47,10 @@ CREATE FUNCTION topk.alter_source(
     letter_max_bytes bigint DEFAULT NULL,
     max_values       integer DEFAULT NULL,
     max_tenants      integer DEFAULT NULL,
+    flush_timeout    interval DEFAULT NULL,
+    max_flush_failures integer DEFAULT NULL,
+    retry_interval   interval DEFAULT NULL,
+    max_dead_letter_share double precision DEFAULT NULL,
     reset            text[] DEFAULT '{}'
 ) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
@@ -56,7 +60,8 @@ DECLARE
         'tenant_path', tenant_path, 'out_of_orderness', out_of_orderness, 'allowed_lateness', allowed_lateness,
         'idle_timeout', idle_timeout, 'max_future', max_future, 'flush_interval', flush_interval, 'k', k, 'capacity', capacity,
         'late_policy', late_policy, 'letter_retention', letter_retention, 'letter_max_bytes', letter_max_bytes,
-        'max_values', max_values, 'max_tenants', max_tenants);
+        'max_values', max_values, 'max_tenants', max_tenants, 'flush_timeout', flush_timeout, 'max_flush_failures', max_flush_failures,
+        'retry_interval', retry_interval, 'max_dead_letter_share', max_dead_letter_share);
     old   topk.source;
     new   topk.source;
 BEGIN
@@ -68,10 +73,12 @@ BEGIN
         RETURN;
     END IF;
     UPDATE topk.source s SET (workers, event_type_path, time_path, tenant_path, out_of_orderness, allowed_lateness, idle_timeout,
-            max_future, flush_interval, k, capacity, late_policy, letter_retention, letter_max_bytes, max_values, max_tenants)
+            max_future, flush_interval, k, capacity, late_policy, letter_retention, letter_max_bytes, max_values, max_tenants,
+            flush_timeout, max_flush_failures, retry_interval, max_dead_letter_share)
         = (new.workers, new.event_type_path, new.time_path, new.tenant_path, new.out_of_orderness, new.allowed_lateness,
             new.idle_timeout, new.max_future, new.flush_interval, new.k, new.capacity, new.late_policy, new.letter_retention,
-            new.letter_max_bytes, new.max_values, new.max_tenants)
+            new.letter_max_bytes, new.max_values, new.max_tenants, new.flush_timeout, new.max_flush_failures, new.retry_interval,
+            new.max_dead_letter_share)
     WHERE s.source_id = src;
     IF new.k <> old.k THEN -- sinks that take the source's k publish everything anew
         UPDATE topk.sink i SET incarnation = i.incarnation + 1 WHERE i.source_id = src AND i.k IS NULL;

@@ -127,6 +127,13 @@ BEGIN
     END IF;
     PERFORM topk.check_interval('letter_retention', s.letter_retention, '0 seconds', '36600 days');
     PERFORM topk.check_range('letter_max_bytes', s.letter_max_bytes, 0, 1::bigint << 50);
+    PERFORM topk.check_interval('flush_timeout', s.flush_timeout, '100 milliseconds', '1 hour');
+    PERFORM topk.check_range('max_flush_failures', s.max_flush_failures, 1, 1000000);
+    PERFORM topk.check_interval('retry_interval', s.retry_interval, '1 second', '1 hour');
+    IF s.max_dead_letter_share IS NULL OR NOT s.max_dead_letter_share BETWEEN 0 AND 1 THEN
+        RAISE EXCEPTION 'max_dead_letter_share must be from 0 to 1' USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('It is %s.', coalesce(s.max_dead_letter_share::text, 'NULL'));
+    END IF;
     SELECT i.name, i.k INTO sink FROM topk.sink i WHERE i.source_id = s.source_id AND i.k > s.k LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'k cannot be less than that of a sink' USING ERRCODE = 'invalid_parameter_value',
@@ -157,7 +164,11 @@ CREATE FUNCTION topk.create_source(
     letter_retention interval DEFAULT '7 days',
     letter_max_bytes bigint DEFAULT 1073741824,
     max_values       integer DEFAULT 10000,
-    max_tenants      integer DEFAULT 10000
+    max_tenants      integer DEFAULT 10000,
+    flush_timeout    interval DEFAULT '2 minutes',
+    max_flush_failures integer DEFAULT 10,
+    retry_interval   interval DEFAULT '1 minute',
+    max_dead_letter_share double precision DEFAULT 0.5
 ) RETURNS integer LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -202,6 +213,10 @@ BEGIN
     s.letter_max_bytes := letter_max_bytes;
     s.max_values := max_values;
     s.max_tenants := max_tenants;
+    s.flush_timeout := flush_timeout;
+    s.max_flush_failures := max_flush_failures;
+    s.retry_interval := retry_interval;
+    s.max_dead_letter_share := max_dead_letter_share;
     PERFORM topk.check_source_row(s);
 
     IF NOT topk.at_home() THEN
@@ -213,10 +228,12 @@ BEGIN
     BEGIN
         INSERT INTO topk.source (name, server, topic, workers, start_at, event_type_path, time_path, tenant_path, pane_size,
             out_of_orderness, allowed_lateness, idle_timeout, max_future, flush_interval, k, capacity,
-            late_policy, letter_retention, letter_max_bytes, max_values, max_tenants)
+            late_policy, letter_retention, letter_max_bytes, max_values, max_tenants,
+            flush_timeout, max_flush_failures, retry_interval, max_dead_letter_share)
         VALUES (name, server, topic, workers, start_at, event_type_path, time_path, tenant_path, pane_size,
             out_of_orderness, allowed_lateness, idle_timeout, max_future, flush_interval, k, capacity,
-            late_policy, letter_retention, letter_max_bytes, max_values, max_tenants)
+            late_policy, letter_retention, letter_max_bytes, max_values, max_tenants,
+            flush_timeout, max_flush_failures, retry_interval, max_dead_letter_share)
         RETURNING source_id INTO id;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION 'source "%" already exists', name USING ERRCODE = 'duplicate_object';
@@ -435,7 +452,13 @@ CREATE FUNCTION topk.pause(source text) RETURNS void LANGUAGE sql AS $$
     UPDATE topk.source SET enabled = false WHERE source_id = topk.source_id(pause.source) AND enabled
 $$;
 CREATE FUNCTION topk.resume(source text) RETURNS void LANGUAGE sql AS $$
+    UPDATE topk.source_state SET pause_reason = NULL WHERE source_id = topk.source_id(resume.source);
     UPDATE topk.source SET enabled = true WHERE source_id = topk.source_id(resume.source) AND NOT enabled
+$$;
+-- What a worker does when going on would make things worse.
+CREATE FUNCTION topk.pause_for(src integer, reason text) RETURNS void LANGUAGE sql AS $$
+    UPDATE topk.source SET enabled = false WHERE source_id = src;
+    UPDATE topk.source_state SET pause_reason = reason WHERE source_id = src
 $$;
 CREATE FUNCTION topk.set_parallelism(source text, workers integer) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable

@@ -67,6 +67,10 @@ CREATE TABLE topk.source (
     idle_timeout     interval NOT NULL,
     max_future       interval NOT NULL,
     flush_interval   interval NOT NULL,
+    flush_timeout    interval NOT NULL,
+    max_flush_failures integer NOT NULL,       -- in a row; then the worker is `failed`, and tries once a retry_interval
+    retry_interval   interval NOT NULL,
+    max_dead_letter_share double precision NOT NULL, -- of recent messages; above it the source is paused
     k                integer NOT NULL,
     capacity         integer NOT NULL,
     late_policy      text NOT NULL DEFAULT 'drop',       -- drop, keep: what becomes of events that are too late
@@ -141,7 +145,8 @@ COMMENT ON TABLE topk.sink IS 'one Redis that the results of a source are mirror
 
 CREATE TABLE topk.source_state (
     source_id      integer PRIMARY KEY REFERENCES topk.source ON DELETE CASCADE,
-    config_version bigint NOT NULL DEFAULT 1   -- raised by each change that workers must see
+    config_version bigint NOT NULL DEFAULT 1,  -- raised by each change that workers must see
+    pause_reason   text                        -- NULL: it runs, or somebody paused it
 );
 
 CREATE TABLE topk.closer (
@@ -266,10 +271,14 @@ CREATE TABLE topk.dead_letter (
     key            bytea,
     payload        bytea,                      -- its first 64 kB
     payload_bytes  bigint NOT NULL,            -- its whole length
-    reason         text NOT NULL,
+    kafka_time     timestamptz,
+    reason         text NOT NULL,              -- one of topk.dead_letter_reasons()
     created_at     timestamptz NOT NULL DEFAULT now(),
+    queued         boolean NOT NULL DEFAULT false, -- to be read again by the worker of its partition
+    retries        integer NOT NULL DEFAULT 0,
     bytes          integer NOT NULL GENERATED ALWAYS AS (200 + coalesce(octet_length(key), 0) + coalesce(octet_length(payload), 0)) STORED
 );
+CREATE INDEX ON topk.dead_letter (source_id, partition, dead_letter_id) WHERE queued;
 COMMENT ON TABLE topk.dead_letter IS 'messages that could not be read, and why';
 
 CREATE TABLE topk.late_event (

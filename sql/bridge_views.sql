@@ -113,7 +113,7 @@ SELECT s.name AS source,
        coalesce(w.running, 0) AS workers_running, s.workers, p.partitions,
        p.lag, p.events, p.counted, p.late, p.too_late, p.dead_letters, p.no_rule, p.no_item, p.filtered, p.tombstones,
        p.over_quota, p.tenant_disabled, coalesce(topk.source_watermark(s.source_id), c.watermark) AS watermark, w.last_flush_at, c.last_close_at, st.config_version,
-       e.message AS last_error, e.at AS last_error_at
+       coalesce(st.pause_reason, e.message) AS last_error, e.at AS last_error_at
 FROM topk.source s
 JOIN topk.source_state st USING (source_id)
 JOIN topk.closer c USING (source_id)

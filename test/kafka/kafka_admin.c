@@ -32,7 +32,12 @@ static const char usage_text[] =
 	"  grow TOPIC PARTITIONS            add partitions up to that number\n"
 	"  trim TOPIC PARTITION OFFSET      drop the messages before it, as retention would\n"
 	"  offsets TOPIC                    partition, first offset, offset after the last; a line each\n"
-	"  leaders TOPIC                    partition, broker id of its leader; a line each\n";
+	"  leaders TOPIC                    partition, broker id of its leader; a line each\n"
+	"  committed GROUP TOPIC PARTITIONS partition, offset that the group has committed; a line each\n"
+	"  send TOPIC PARTITION FILE...     each file is one message; '-' is a tombstone\n"
+	"  transact TOPIC PARTITION commit|abort|leave < LINES\n"
+	"                                   a transaction of one message a line; leave: it stays open until the "
+	"next\n";
 
 /* A command gets its own arguments, and their number; it ends the program if it fails. */
 typedef void (*Command)(rd_kafka_t *client, int argc, char **argv);
@@ -49,14 +54,21 @@ static void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *for
 	exit(1);
 }
 
+#define TRANSACTIONAL_ID "kafka_admin"
+#define MAX_MESSAGE_BYTES "67108864"
+
+/* transactional_id: NULL for all but transactions. */
 static rd_kafka_t *
-connect_to(const char *brokers)
+connect_to(const char *brokers, const char *transactional_id)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	char error[ERROR_SIZE];
 	rd_kafka_t *client;
 
 	rd_kafka_conf_set(conf, "bootstrap.servers", brokers, NULL, 0);
+	rd_kafka_conf_set(conf, "message.max.bytes", MAX_MESSAGE_BYTES, NULL, 0);
+	if (transactional_id != NULL)
+		rd_kafka_conf_set(conf, "transactional.id", transactional_id, NULL, 0);
 	rd_kafka_conf_set(conf, "log_level", "0", NULL, 0); /* brokers that are down are no news here */
 	rd_kafka_conf_set(conf, "reconnect.backoff.max.ms", "200", NULL, 0);  /* someone is waiting */
 	client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, error, sizeof(error)); /* owns conf now */
@@ -319,15 +331,122 @@ command_leaders(rd_kafka_t *client, int argc, char **argv)
 	rd_kafka_metadata_destroy(metadata);
 }
 
+static void
+command_committed(rd_kafka_t *client, int argc, char **argv)
+{
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_ListConsumerGroupOffsets_t *request;
+	const rd_kafka_group_result_t **groups;
+	const rd_kafka_topic_partition_list_t *offsets;
+	rd_kafka_event_t *event;
+	size_t count;
+
+	(void) argc;
+	for (int i = 0; i < atoi(argv[2]); i++)
+		rd_kafka_topic_partition_list_add(list, argv[1], i);
+	request = rd_kafka_ListConsumerGroupOffsets_new(argv[0], list); /* copies the list */
+	rd_kafka_ListConsumerGroupOffsets(client, &request, 1, NULL, queue);
+	event = await_answer(queue);
+	groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
+		rd_kafka_event_ListConsumerGroupOffsets_result(event), &count);
+	if (count != 1 || rd_kafka_group_result_error(groups[0]))
+		fail("no offsets of group \"%s\"", argv[0]);
+	offsets = rd_kafka_group_result_partitions(groups[0]);
+	for (int i = 0; i < offsets->cnt; i++)
+		printf("%d\t%lld\n", offsets->elems[i].partition, (long long) offsets->elems[i].offset);
+	rd_kafka_event_destroy(event);
+	rd_kafka_ListConsumerGroupOffsets_destroy(request);
+	rd_kafka_topic_partition_list_destroy(list);
+	rd_kafka_queue_destroy(queue);
+}
+
+/* ---- messages ---- */
+
+static void
+send_message(rd_kafka_t *client, const char *topic, int partition, void *payload, size_t len)
+{
+	rd_kafka_resp_err_t err;
+
+	do
+	{
+		err = rd_kafka_producev(client, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
+								RD_KAFKA_V_VALUE(payload, len), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+								RD_KAFKA_V_END);
+		rd_kafka_poll(client, err == RD_KAFKA_RESP_ERR__QUEUE_FULL ? 100 : 0);
+	} while (err == RD_KAFKA_RESP_ERR__QUEUE_FULL);
+	if (err)
+		fail("a message of %zu bytes: %s", len, rd_kafka_err2str(err));
+}
+
+static void
+send_file(rd_kafka_t *client, const char *topic, int partition, const char *path)
+{
+	FILE *file = fopen(path, "rb");
+	char *bytes;
+	long len;
+
+	if (file == NULL || fseek(file, 0, SEEK_END) != 0 || (len = ftell(file)) < 0)
+		fail("could not read \"%s\"", path);
+	rewind(file);
+	bytes = malloc((size_t) len + 1); /* never NULL: an empty file is an empty message */
+	if (bytes == NULL || fread(bytes, 1, (size_t) len, file) != (size_t) len)
+		fail("could not read \"%s\"", path);
+	fclose(file);
+	send_message(client, topic, partition, bytes, (size_t) len);
+	free(bytes);
+}
+
+static void
+command_send(rd_kafka_t *client, int argc, char **argv)
+{
+	for (int i = 2; i < argc; i++)
+		if (strcmp(argv[i], "-") == 0)
+			send_message(client, argv[0], atoi(argv[1]), NULL, 0);
+		else
+			send_file(client, argv[0], atoi(argv[1]), argv[i]);
+	if (rd_kafka_flush(client, TIMEOUT_MS))
+		fail("not all messages were delivered");
+}
+
+static void
+require_transaction(rd_kafka_error_t *error, const char *what)
+{
+	if (error != NULL)
+		fail("%s: %s", what, rd_kafka_error_string(error));
+}
+
+static void
+command_transact(rd_kafka_t *client, int argc, char **argv)
+{
+	char *line = NULL;
+	size_t size = 0;
+	ssize_t len;
+
+	(void) argc;
+	require_transaction(rd_kafka_init_transactions(client, TIMEOUT_MS), "init_transactions");
+	require_transaction(rd_kafka_begin_transaction(client), "begin_transaction");
+	while ((len = getline(&line, &size, stdin)) > 0)
+		send_message(client, argv[0], atoi(argv[1]), line, (size_t) (line[len - 1] == '\n' ? len - 1 : len));
+	free(line);
+	if (rd_kafka_flush(client, TIMEOUT_MS))
+		fail("not all messages were delivered");
+	if (strcmp(argv[2], "commit") == 0)
+		require_transaction(rd_kafka_commit_transaction(client, TIMEOUT_MS), "commit_transaction");
+	else if (strcmp(argv[2], "abort") == 0)
+		require_transaction(rd_kafka_abort_transaction(client, TIMEOUT_MS), "abort_transaction");
+}
+
 static const struct
 {
 	const char *name;
 	int arguments; /* at least */
 	Command run;
-} commands[] = {{"wait", 2, command_wait},      {"create", 3, command_create},
-				{"delete", 1, command_delete},  {"grow", 2, command_grow},
-				{"trim", 3, command_trim},      {"offsets", 1, command_offsets},
-				{"leaders", 1, command_leaders}};
+} commands[] = {{"wait", 2, command_wait},       {"create", 3, command_create},
+				{"delete", 1, command_delete},   {"grow", 2, command_grow},
+				{"trim", 3, command_trim},       {"offsets", 1, command_offsets},
+				{"leaders", 1, command_leaders}, {"committed", 3, command_committed},
+				{"send", 3, command_send},       {"transact", 3, command_transact}};
 
 int
 main(int argc, char **argv)
@@ -335,7 +454,8 @@ main(int argc, char **argv)
 	for (size_t i = 0; argc >= 3 && i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (strcmp(argv[2], commands[i].name) == 0 && argc - 3 >= commands[i].arguments)
 		{
-			rd_kafka_t *client = connect_to(argv[1]);
+			bool transacts = commands[i].run == command_transact;
+			rd_kafka_t *client = connect_to(argv[1], transacts ? TRANSACTIONAL_ID : NULL);
 
 			commands[i].run(client, argc - 3, argv + 3);
 			rd_kafka_destroy(client);

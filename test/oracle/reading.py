@@ -10,7 +10,7 @@ import time
 
 US = 1_000_000
 MAX_TIME_US = 253402300799999999  # the end of the year 9999
-MAX_DEPTH = 1024
+MAX_DEPTH = 1023  # of objects and arrays that are not empty
 
 
 class Dead(Exception):
@@ -62,7 +62,7 @@ def _depth(value):
             inner
             for outer in level
             for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, (dict, list))
+            if inner and isinstance(inner, (dict, list))
         ]
     return depth
 

@@ -30,7 +30,8 @@ use TopK::Test::Tools  qw(top_dir build_dir tool run_command capture);
 use constant START_SECONDS => 60;
 
 # Options: nodes (1), heap ('512m'), settings ({name => value} for every node),
-# jvm (a list of further options for Java), proxied (see above).
+# jvm (a list of further options for Java), proxied (see above), secure ({user => ..., password => ...}:
+# a second listener, TLS with PLAIN and SCRAM-SHA-256; see secure_bootstrap and ca_file).
 sub start
 {
     my ($class, $dir, %options) = @_;
@@ -39,12 +40,14 @@ sub start
         heap     => $options{heap} // '512m',
         settings => $options{settings} // {},
         jvm      => $options{jvm} // [],
+        secure   => $options{secure},
         cluster  => _random_id(),
         nodes    => [ map { { id => $_, dir => "$dir/node$_", port => free_port(), controller => free_port() } }
               1 .. ($options{nodes} // 1) ],
     }, $class;
     @{$_}{qw(behind proxy)} = (free_port(), free_port()) for grep { $options{proxied} } @{ $self->{nodes} };
     run_command(top_dir() . '/scripts/kafka-jars.sh', _jars());
+    $self->_make_certificate if $self->{secure};
     $self->_format_node($_) for @{ $self->{nodes} };
     $self->_launch_node($_) for @{ $self->{nodes} };
     $self->wait_ready;
@@ -69,6 +72,14 @@ sub links
     my ($self) = @_;
     return map { ("broker$_->{id}" => [ $_->{proxy}, $_->{behind} ]) } @{ $self->{nodes} };
 }
+sub secure_bootstrap
+{
+    my ($self) = @_;
+    return join ',', map { "127.0.0.1:$_->{secure_port}" } @{ $self->{nodes} };
+}
+
+# The certificate that signed the brokers'.
+sub ca_file { my ($self) = @_; return "$self->{dir}/ca.pem"; }
 
 # Until as many brokers answer as should run.
 sub wait_ready
@@ -146,6 +157,19 @@ sub produce
         print {$pipe} map { "$_\n" } @{ $payloads{$partition} };
         close $pipe or croak "kcat failed: status $?";
     }
+    return;
+}
+
+# Produce files, each as one message, whatever is in it; '-' is a tombstone.
+sub send_files { my ($self, $topic, $partition, @files) = @_; $self->admin('send', $topic, $partition, @files); return; }
+
+# A transaction of these messages; $end is commit, abort, or leave (open until the next).
+sub transact
+{
+    my ($self, $topic, $partition, $end, @messages) = @_;
+    open my $pipe, '|-', tool('kafka_admin'), $self->bootstrap, 'transact', $topic, $partition, $end or croak "could not run kafka_admin: $!";
+    print {$pipe} map { "$_\n" } @messages;
+    close $pipe or croak "the transaction failed: status $?";
     return;
 }
 
@@ -252,6 +276,7 @@ sub _properties
         'controller.quorum.fetch.timeout.ms'       => 2000,
         'initial.broker.registration.timeout.ms'   => 30000,
         ($node->{proxy} ? _proxied_listener($node) : ()),
+        ($self->{secure} ? $self->_secure_properties($node) : ()),
         %{ $self->{settings} },
     };
 }
@@ -268,6 +293,59 @@ sub _proxied_listener
     );
 }
 
+# ---- TLS and SCRAM ----
+
+# A certificate authority of the test's own, and a certificate for 127.0.0.1 signed by it.
+sub _make_certificate
+{
+    my ($self) = @_;
+    my $dir = $self->{dir};
+    make_path($dir);
+    my @quiet = ('-keyout' => "$dir/ca.key", '-out' => "$dir/ca.pem");
+    capture('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', 2, '-subj', '/CN=test authority', @quiet);
+    capture('openssl', 'req', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=127.0.0.1', '-keyout', "$dir/node.key", '-out', "$dir/node.csr");
+    _write_file("$dir/extensions", "subjectAltName=IP:127.0.0.1\n");
+    capture('openssl', 'x509', '-req', '-in', "$dir/node.csr", '-CA', "$dir/ca.pem", '-CAkey', "$dir/ca.key", '-CAcreateserial', '-days', 2,
+        '-extfile', "$dir/extensions", '-out', "$dir/node.crt");
+    capture('openssl', 'pkcs12', '-export', '-in', "$dir/node.crt", '-inkey', "$dir/node.key", '-passout', 'pass:secret', '-out', "$dir/node.p12");
+    return;
+}
+
+sub _write_file
+{
+    my ($path, $text) = @_;
+    open my $file, '>', $path or croak "could not write $path: $!";
+    print {$file} $text;
+    close $file or croak "could not write $path: $!";
+    return;
+}
+
+sub _secure_properties
+{
+    my ($self, $node) = @_;
+    $node->{secure_port} //= free_port();
+    return (
+        'listeners' => "PLAINTEXT://127.0.0.1:$node->{port},SASL_SSL://127.0.0.1:$node->{secure_port},CONTROLLER://127.0.0.1:$node->{controller}",
+        'listener.security.protocol.map' => 'PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT',
+        'inter.broker.listener.name'     => 'PLAINTEXT',
+        'sasl.enabled.mechanisms'        => 'PLAIN,SCRAM-SHA-256',
+        'listener.name.sasl_ssl.plain.sasl.jaas.config' =>
+          "org.apache.kafka.common.security.plain.PlainLoginModule required user_$self->{secure}{user}=\"$self->{secure}{password}\";",
+        'listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config' => 'org.apache.kafka.common.security.scram.ScramLoginModule required;',
+        'ssl.keystore.location' => "$self->{dir}/node.p12",
+        'ssl.keystore.type'     => 'PKCS12',
+        'ssl.keystore.password' => 'secret',
+        'ssl.key.password'      => 'secret',
+    );
+}
+
+sub _scram_options
+{
+    my ($self) = @_;
+    my $secure = $self->{secure} or return;
+    return ('--add-scram', "SCRAM-SHA-256=[name=$secure->{user},password=$secure->{password}]");
+}
+
 sub _format_node
 {
     my ($self, $node) = @_;
@@ -277,7 +355,7 @@ sub _format_node
     print {$file} map { "$_=$properties->{$_}\n" } sort keys %{$properties};
     close $file or croak "could not write in $node->{dir}: $!";
     capture($self->_java('-XX:TieredStopAtLevel=1', 'kafka.tools.StorageTool', 'format', '-t', $self->{cluster},
-            '-c', "$node->{dir}/server.properties"));
+            '-c', "$node->{dir}/server.properties", $self->_scram_options));
     return;
 }
 

@@ -22,7 +22,7 @@ use JSON::PP    qw(decode_json encode_json);
 use Time::HiRes qw(sleep time);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use TopK::Test::Tools qw(top_dir run_command);
+use TopK::Test::Tools qw(top_dir build_dir run_command);
 
 our @EXPORT_OK = qw(reference_rules);
 
@@ -47,7 +47,8 @@ sub reference_rules
 }
 
 # Options: kafka, redis (either may be left out), conf (text for postgresql.conf),
-# init (a hash for PostgreSQL::Test::Cluster's init), before_init (called with the node).
+# init (a hash for PostgreSQL::Test::Cluster's init), before_init (called with the node),
+# fail_points (true: processes with fail points).
 sub new
 {
     my ($class, $name, %options) = @_;
@@ -55,6 +56,7 @@ sub new
     $options{before_init}->($node) if $options{before_init};
     $node->init(extra => [ '--encoding=UTF8', '--no-locale' ], %{ $options{init} // {} });
     $node->append_conf('postgresql.conf', $settings . ($options{conf} // ''));
+    $node->append_conf('postgresql.conf', "dynamic_library_path = '" . build_dir() . "/fail_points:\$libdir'") if $options{fail_points};
     $node->start;
     return bless { node => $node, kafka => $options{kafka}, redis => $options{redis} }, $class;
 }
@@ -70,6 +72,36 @@ sub value
     my ($self, $sql) = @_;
     return $self->{node}->safe_psql('postgres', $sql);
 }
+
+# ---- fail points (bridge/fail_point.h; with the option fail_points) ----
+
+# Lines as flush_before_commit=crash*1; they replace what was there.
+sub fail_at
+{
+    my ($self, @lines) = @_;
+    my $path = $self->_fail_file;
+    open my $file, '>', "$path.new" or croak "could not write $path: $!";
+    print {$file} map { "$_\n" } @lines;
+    close $file or croak "could not write $path: $!";
+    rename "$path.new", $path or croak "could not write $path: $!";
+    return;
+}
+
+# Until each counted fail point has been reached as often as it was to be.
+sub wait_for_faults
+{
+    my ($self, $seconds) = @_;
+    my $end = time + ($seconds // 60);
+    while (-s $self->_fail_file)
+    {
+        croak 'fail points were not reached: ' . $self->faults_left if time > $end;
+        sleep 0.05;
+    }
+    return;
+}
+
+sub faults_left { my ($self) = @_; return PostgreSQL::Test::Utils::slurp_file($self->_fail_file); }
+sub _fail_file { my ($self) = @_; return $self->{node}->data_dir . '/topk.fail_points'; }
 
 # Create extension, servers, source, rules and sink in one transaction.
 # Options: topic ('events'), name ('clicks'), source and sink (hashes of further
