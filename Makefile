@@ -193,6 +193,14 @@ bench-small: tools
 	scripts/kafka-jars.sh
 	scripts/as_postgres.sh --back tmp_check/log scripts/tap.sh -v bench/small_bench.pl :: $(SMALL)
 
+build/shape_gen: bench/shape_gen.c bench/gen/gen_output.c bench/gen/gen_random.c bench/gen/gen.h
+	@mkdir -p $(@D)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(TOOL_CFLAGS) -o $@ $(filter %.c,$^) -lrdkafka -lm
+bench-scaling: tools build/shape_gen
+	scripts/kafka-jars.sh
+	scripts/as_postgres.sh --back tmp_check/log --back bench/results scripts/tap.sh -v bench/scaling_bench.pl :: $(SCALING)
+
 # The sketch library alone.
 build/sketch_bench: bench/sketch_bench.c $(wildcard src/sketch/*.[ch])
 	@mkdir -p $(@D)
@@ -212,7 +220,7 @@ bench-sql:
 bench-query:
 	@scripts/as_postgres.sh bench/query_bench.sh
 
-.PHONY: bench-stream bench-latency bench-small bench-sketch bench-sql bench-query
+.PHONY: bench-stream bench-latency bench-small bench-scaling bench-sketch bench-sql bench-query
 
 # ---------------------------------------------------------------- to look at and to work with
 
