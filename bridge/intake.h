@@ -25,6 +25,7 @@ typedef struct Intake
 	StorePartition **by_number; /* partition number -> ours, or NULL */
 	int n_by_number;
 	HostError error; /* why intake_take returned false */
+	int lost_log;    /* the partition whose log is another one than was read, or -1 */
 } Intake;
 
 /* Everything lives in `context`.  NULL: out of memory. */

@@ -22,23 +22,7 @@
 #include "spi_util.h"
 #include "store.h"
 
-static void
-fenced(const char *what)
-{
-	ereport(ERROR, errcode(STORE_FENCED), errmsg("%s changed hands", what));
-}
-
 /* ---------------------------------------------------------------- claim */
-
-static Datum
-int4_array(const StoreSession *session)
-{
-	Datum *values = palloc(sizeof(Datum) * Max(session->n_partitions, 1));
-
-	for (int i = 0; i < session->n_partitions; i++)
-		values[i] = Int32GetDatum(session->partitions[i].partition);
-	return PointerGetDatum(construct_array(values, session->n_partitions, INT4OID, 4, true, TYPALIGN_INT));
-}
 
 static Datum
 int8_array(const StoreSession *session, bool high)
@@ -51,13 +35,6 @@ int8_array(const StoreSession *session, bool high)
 		construct_array(values, session->n_partitions, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
-static int64
-time_or_none(uint64 row, int column)
-{
-	return spi_is_null(row, column) ? TK_NO_TIME
-									: host_from_timestamp(DatumGetTimestampTz(spi_datum(row, column)));
-}
-
 static void
 take_partition(StorePartition *partition, uint64 row)
 {
@@ -66,7 +43,8 @@ take_partition(StorePartition *partition, uint64 row)
 	partition->epoch = spi_int64(row, 2);
 	partition->stored_offset = partition->next_offset = spi_int64(row, 3);
 	tk_clock_init(&partition->clock);
-	tk_clock_restore(&partition->clock, time_or_none(row, 4), time_or_none(row, 5));
+	tk_clock_restore(&partition->clock, store_time_or_none(row, 4), store_time_or_none(row, 5));
+	partition->last_message_time = store_time_or_none(row, 6);
 	memset(&partition->counts, 0, sizeof(StoreCounts));
 	partition->changed = true;
 }
@@ -83,17 +61,19 @@ store_forget_idle(int32 source_id, int worker)
 void
 store_claim(void *arg)
 {
-	static SpiStatement claim = {"SELECT partition, epoch, next_offset, max_event_time, watermark FROM "
-								 "topk.claim_partitions($1, $2, $3, $4, $5)",
+	static SpiStatement claim = {"SELECT partition, epoch, next_offset, max_event_time, watermark, "
+								 "last_message_time FROM topk.claim_partitions($1, $2, $3, $4, $5)",
 								 5,
 								 {INT4OID, INT4OID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID},
 								 NULL};
 	static SpiStatement run = {"SELECT nextval('topk.run')", 0, {0}, NULL};
 	StoreSession *session = arg;
 	Datum values[] = {Int32GetDatum(session->config->source_id), Int32GetDatum(session->worker),
-					  int4_array(session), int8_array(session, false), int8_array(session, true)};
-	uint64 n = spi_run(&claim, values, NULL);
+					  store_partition_array(session), int8_array(session, false), int8_array(session, true)};
+	uint64 n;
 
+	store_do_seeks(session);
+	n = spi_run(&claim, values, NULL);
 	if (n != (uint64) session->n_partitions)
 		elog(ERROR, "claim returned " UINT64_FORMAT " partitions instead of %d", n, session->n_partitions);
 	for (uint64 i = 0; i < n; i++)
@@ -140,7 +120,7 @@ store_intern_family(void *arg)
 		PointerGetDatum(construct_array(shareable, family->n_dimensions, BOOLOID, 1, true, TYPALIGN_CHAR));
 	spi_run(&statement, values, NULL);
 	if (spi_is_null(0, 1))
-		fenced("the configuration");
+		store_fenced("the configuration");
 	intern->all_id = spi_int64(0, 1);
 	for (int i = 0; i < family->n_dimensions; i++)
 	{
@@ -176,13 +156,6 @@ store_intern_lists(void *arg)
 
 /* ---------------------------------------------------------------- flush */
 
-static Datum
-time_datum(int64 us, char *null)
-{
-	*null = us == TK_NO_TIME ? 'n' : ' ';
-	return us == TK_NO_TIME ? (Datum) 0 : TimestampTzGetDatum(host_to_timestamp(us));
-}
-
 static void
 flush_partition(const StoreSession *session, const StorePartition *p)
 {
@@ -193,22 +166,22 @@ flush_partition(const StoreSession *session, const StorePartition *p)
 		"+ $14, "
 		"dead_letters = dead_letters + $15, no_rule = no_rule + $16, no_item = no_item + $17, filtered = "
 		"filtered + $18, tombstones = tombstones + $19, "
-		"updated_at = now() WHERE source_id = $1 AND partition = $2 AND epoch = $3 AND next_offset = $4",
-		19,
+		"updated_at = now(), last_message_time = $20 WHERE source_id = $1 AND partition = $2 AND epoch = $3 AND next_offset = $4",
+		20,
 		{INT4OID, INT4OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-		 BOOLOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID},
+		 BOOLOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID},
 		NULL};
 	const StoreCounts *c = &p->counts;
-	char nulls[] = "                   ";
+	char nulls[] = "                    ";
 	Datum values[] = {Int32GetDatum(session->config->source_id),
 					  Int32GetDatum(p->partition),
 					  Int64GetDatum(p->epoch),
 					  Int64GetDatum(p->stored_offset),
 					  Int64GetDatum(p->next_offset),
 					  Int64GetDatum(p->log_end),
-					  time_datum(p->clock.max_event_time, &nulls[6]),
-					  time_datum(p->clock.watermark, &nulls[7]),
-					  time_datum(p->clock.at_end_since, &nulls[8]),
+					  store_time_datum(p->clock.max_event_time, &nulls[6]),
+					  store_time_datum(p->clock.watermark, &nulls[7]),
+					  store_time_datum(p->clock.at_end_since, &nulls[8]),
 					  BoolGetDatum(p->clock.idle),
 					  Int64GetDatum(c->events),
 					  Int64GetDatum(c->counted),
@@ -218,10 +191,11 @@ flush_partition(const StoreSession *session, const StorePartition *p)
 					  Int64GetDatum(c->no_rule),
 					  Int64GetDatum(c->no_item),
 					  Int64GetDatum(c->filtered),
-					  Int64GetDatum(c->tombstones)};
+					  Int64GetDatum(c->tombstones),
+					  store_time_datum(p->last_message_time, &nulls[19])};
 
 	if (spi_run(&statement, values, nulls) != 1)
-		fenced("a partition");
+		store_fenced("a partition");
 }
 
 /* The type of topk.live.sketch, whatever schema it is in. */
@@ -322,7 +296,7 @@ update_pane(const StoreSession *session, const TkPane *pane)
 
 	statement.types[6] = sketch_type();
 	if (spi_run(&statement, values, NULL) != 1)
-		fenced("a pane");
+		store_fenced("a pane");
 }
 
 /* Nothing was added since it was written: only the mark is. */
@@ -340,7 +314,7 @@ seal_pane(const StoreSession *session, const TkPane *pane)
 					  Int64GetDatum((int64) pane->incarnation)};
 
 	if (spi_run(&statement, values, NULL) != 1)
-		fenced("a pane");
+		store_fenced("a pane");
 }
 
 static void
@@ -417,6 +391,8 @@ store_flush(void *arg)
 	for (int i = 0; i < session->n_partitions; i++)
 		if (session->partitions[i].changed)
 			flush_partition(session, &session->partitions[i]);
+	for (int i = 0; i < session->n_partitions; i++)
+		store_flush_pane_offsets(session, &session->partitions[i]);
 	flush_panes(session);
 	store_flush_letters(session);
 	for (int i = 0; i < session->config->extract.n_rules; i++)

@@ -7,6 +7,7 @@
  *flushed is forgotten and read again.  A session ends when
  *	 - a flush finds itself fenced (the configuration changed, another worker took over): a new one begins;
  *	 - Kafka or memory fails: a new one begins, after a pause that grows;
+ *	 - the log does not hold the stored offset: a new one begins once somebody has decided (worker_offset.c);
  *	 - the source is gone, paused, or has fewer workers now: the process exits 0;
  *	 - the process is asked to stop: it flushes and exits 0.
  * A flush that fails for any other reason is tried again, with the session's memory and offsets held; nothing
@@ -28,7 +29,6 @@
 #include "worker.h"
 
 #define READ_BATCH 2048
-#define METADATA_TIMEOUT_MS 5000
 #define PARTITIONS_INTERVAL (60 * TK_US_PER_SECOND)
 
 /* ---------------------------------------------------------------- what people see */
@@ -60,8 +60,8 @@ worker_report_logs(Worker *worker)
 				errmsg_internal("topk Kafka: %s", line));
 }
 
-static Verdict
-fail_consumer(Worker *worker, const ConsumerError *error)
+Verdict
+worker_fail_consumer(Worker *worker, const ConsumerError *error)
 {
 	int sqlstate =
 		error->fault == CONSUMER_CONFIG ? ERRCODE_INVALID_PARAMETER_VALUE : ERRCODE_CONNECTION_FAILURE;
@@ -104,7 +104,7 @@ find_partitions(Worker *worker)
 	ConsumerError error;
 
 	if (!consumer_partition_count(worker->consumer, METADATA_TIMEOUT_MS, &worker->topic_partitions, &error))
-		return fail_consumer(worker, &error);
+		return worker_fail_consumer(worker, &error);
 	session->partitions =
 		MemoryContextAllocZero(worker->context, sizeof(StorePartition) * worker->topic_partitions);
 	for (int p = worker->args.number; p < worker->topic_partitions; p += worker->config->workers)
@@ -114,27 +114,8 @@ find_partitions(Worker *worker)
 		partition->partition = p;
 		if (!consumer_log_range(worker->consumer, p, METADATA_TIMEOUT_MS, &partition->low,
 								&partition->log_end, &error))
-			return fail_consumer(worker, &error);
+			return worker_fail_consumer(worker, &error);
 		host_check_interrupts();
-	}
-	return GO_ON;
-}
-
-/* An offset that Kafka does not hold (any more) is never jumped over. */
-static Verdict
-check_offsets(Worker *worker)
-{
-	for (int i = 0; i < worker->session.n_partitions; i++)
-	{
-		const StorePartition *p = &worker->session.partitions[i];
-
-		if (p->next_offset >= p->low && p->next_offset <= p->log_end)
-			continue;
-		host_error(&worker->error, ERRCODE_DATA_EXCEPTION,
-				   "partition %d: stored offset " INT64_FORMAT " is not in the log, which holds " INT64_FORMAT
-				   " to " INT64_FORMAT " (was it cut by retention, or the topic created again?)",
-				   p->partition, p->next_offset, p->low, p->log_end);
-		return TRY_LATER;
 	}
 	return GO_ON;
 }
@@ -146,13 +127,16 @@ claim(Worker *worker)
 	TkAllocator allocator = sketch_memory(worker->context);
 
 	if (!host_try(store_claim, session, &worker->error))
-		return TRY_LATER;
+		return worker->error.sqlstate == STORE_FENCED ? AGAIN : TRY_LATER;
+	worker_note_claim(worker);
+	for (int i = 0; i < session->n_partitions; i++)
+		tk_pane_offsets_init(&session->partitions[i].pane_offsets, &allocator);
 	session->panes = tk_pane_set_create(&allocator, &worker->config->extract, worker->config->k,
 										worker->config->capacity, (uint32) session->run);
 	if (session->panes != NULL)
 		worker->intake = intake_create(session, worker->context);
 	if (worker->intake != NULL)
-		return check_offsets(worker);
+		return worker_check_offsets(worker);
 	host_error(&worker->error, ERRCODE_OUT_OF_MEMORY, "out of memory for a session");
 	return TRY_LATER;
 }
@@ -169,10 +153,10 @@ assign(Worker *worker)
 	for (int i = 0; i < n; i++)
 	{
 		partitions[i] = session->partitions[i].partition;
-		offsets[i] = session->partitions[i].next_offset;
+		offsets[i] = worker_first_offset(&session->partitions[i]);
 	}
 	if (n > 0 && !consumer_assign(worker->consumer, partitions, offsets, n, &error))
-		return fail_consumer(worker, &error);
+		return worker_fail_consumer(worker, &error);
 	worker->events = TOPK_CREATE_WAIT_EVENT_SET(worker->context, 3);
 	AddWaitEventToSet(worker->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(worker->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
@@ -191,8 +175,10 @@ open_session(Worker *worker)
 	worker->consumer = consumer_open(worker->config->properties, worker->config->n_properties,
 									 worker->config->topic, host_setting("topk.prefetch_memory"), &error);
 	if (worker->consumer == NULL)
-		return fail_consumer(worker, &error);
+		return worker_fail_consumer(worker, &error);
 	verdict = find_partitions(worker);
+	if (verdict == GO_ON)
+		verdict = worker_resolve_seeks(worker);
 	if (verdict == GO_ON)
 		verdict = claim(worker);
 	if (verdict == GO_ON)
@@ -253,6 +239,8 @@ read_batch(Worker *worker, int64 now, int *n)
 		}
 		else if (!intake_take(worker->intake, &events[i], now))
 		{
+			if (worker->intake->lost_log >= 0)
+				return worker_log_lost(worker);
 			worker->error = worker->intake->error;
 			return TRY_LATER;
 		}
@@ -370,6 +358,8 @@ topk_worker_main(Datum arg)
 		close_session(worker);
 		if (verdict == TRY_LATER && !host_should_stop())
 			pause_after_failure(worker, ++failures);
+		if (verdict == STUCK)
+			worker_wait_until_changed(worker);
 		host_check_interrupts();
 	}
 	worker_note_state(worker, "stopped", NULL);

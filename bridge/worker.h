@@ -15,13 +15,15 @@
 
 /* How long a question to a broker may hold up reading. */
 #define LOG_END_TIMEOUT_MS 500
+#define METADATA_TIMEOUT_MS 5000
 
 typedef enum Verdict
 {
 	GO_ON,
-	EXIT,     /* not wanted any more */
-	AGAIN,    /* fenced: at once */
-	TRY_LATER /* after a pause */
+	EXIT,      /* not wanted any more */
+	AGAIN,     /* fenced: at once */
+	TRY_LATER, /* after a pause */
+	STUCK      /* until a seek, or another configuration */
 } Verdict;
 
 typedef struct Worker
@@ -38,13 +40,33 @@ typedef struct Worker
 	int64 last_flush;
 	int64 next_log_end_check;
 	int64 next_partitions_check;
-	int64 watermark; /* of this worker; never goes back within a session */
-	HostError error; /* why the last session ended */
+	int64 watermark;      /* of this worker; never goes back within a session */
+	StoreVersion claimed; /* what the session began with */
+	HostError error;      /* why the last session ended */
 } Worker;
 
 /* worker.c */
 extern void worker_note_state(Worker *worker, const char *state, const HostError *error);
 extern void worker_report_logs(Worker *worker);
+extern Verdict worker_fail_consumer(Worker *worker, const ConsumerError *error);
+
+/* worker_offset.c */
+
+/* Asks Kafka for the offsets of the seeks that wait. */
+extern Verdict worker_resolve_seeks(Worker *worker);
+
+/* After the claim: what it gave, for worker_wait_until_changed; and whether the log holds the offsets. */
+extern void worker_note_claim(Worker *worker);
+extern Verdict worker_check_offsets(Worker *worker);
+
+/* The offset to read from; the intake drops what it knows. */
+extern int64 worker_first_offset(const StorePartition *partition);
+
+/* The intake has found another log than was read. */
+extern Verdict worker_log_lost(Worker *worker);
+
+/* The session is closed and stuck. */
+extern void worker_wait_until_changed(Worker *worker);
 
 /* worker_flush.c */
 

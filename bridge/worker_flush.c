@@ -112,6 +112,7 @@ flushed(Worker *worker)
 		session->partitions[i].stored_offset = session->partitions[i].next_offset;
 		session->partitions[i].changed = false;
 		memset(&session->partitions[i].counts, 0, sizeof(StoreCounts));
+		tk_pane_offsets_clear(&session->partitions[i].pane_offsets);
 	}
 	memset(session->rule_counts, 0, sizeof(StoreRuleCounts) * session->config->extract.n_rules);
 	tk_pane_flushed(session->panes);
@@ -198,15 +199,17 @@ seal(Worker *worker, bool everything, int64 now)
 		   (worker->watermark == TK_NO_TIME ? 0 : tk_pane_seal(worker->session.panes, worker->watermark));
 }
 
-/* Looks again whether silent partitions are at the end of their logs: only a broker that answers can say so.
+/*
+ * Looks again whether silent partitions are at the end of their logs: only a broker that answers can say so.
+ * False: a log has become shorter than what was read of it.
  */
-static void
+static bool
 check_log_ends(Worker *worker, int64 now)
 {
 	const TkTimeRules *rules = &worker->config->extract.time;
 
 	if (now < worker->next_log_end_check)
-		return;
+		return true;
 	worker->next_log_end_check = now + Min(LOG_END_INTERVAL, Max(rules->idle_timeout / 3, TK_US_PER_SECOND));
 	for (int i = 0; i < worker->session.n_partitions; i++)
 	{
@@ -220,6 +223,8 @@ check_log_ends(Worker *worker, int64 now)
 		if (p->next_offset != p->stored_offset)
 			continue; /* it is being read: an end will be told */
 		reached = consumer_log_range(worker->consumer, p->partition, LOG_END_TIMEOUT_MS, &low, &high, &error);
+		if (reached && high < p->next_offset)
+			return false;
 		tk_clock_set_at_end(&p->clock, rules, reached && high <= p->next_offset, now);
 		if (reached && high != p->log_end)
 		{
@@ -229,6 +234,7 @@ check_log_ends(Worker *worker, int64 now)
 		p->changed |= p->clock.idle != was_idle;
 		host_check_interrupts();
 	}
+	return true;
 }
 
 static bool
@@ -261,7 +267,8 @@ worker_flush_if_due(Worker *worker, int64 now)
 		return GO_ON;
 	worker->next_flush = now + worker->config->flush_interval;
 	worker_report_logs(worker);
-	check_log_ends(worker, now);
+	if (!check_log_ends(worker, now))
+		return worker_flush(worker) == EXIT ? EXIT : AGAIN; /* the next session will see how it is */
 	note_log_ends(worker);
 	sealed = seal(worker, squeezed, now);
 	if (sealed == 0 && !any_partition_changed(worker) && now - worker->last_flush < HEARTBEAT)

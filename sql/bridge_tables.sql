@@ -168,6 +168,8 @@ CREATE TABLE topk.partition (
     filtered       bigint NOT NULL DEFAULT 0,
     tombstones     bigint NOT NULL DEFAULT 0,
     updated_at     timestamptz NOT NULL DEFAULT now(),
+    last_message_time timestamptz,             -- Kafka's, of the last message read: tells a topic that was created again
+    unrecorded_until  timestamptz,             -- panes before this may be missing in topk.pane_offset
     PRIMARY KEY (source_id, partition)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE topk.partition IS 'per Kafka partition: the next offset to read, its watermark and its counts, as of the last flush';
