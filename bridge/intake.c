@@ -14,6 +14,8 @@ intake_create(StoreSession *session, MemoryContext context)
 
 	intake->session = session;
 	intake->lost_log = -1;
+	intake->from = INT64_MIN;
+	intake->until = INT64_MAX;
 	session->rule_counts =
 		MemoryContextAllocZero(context, sizeof(StoreRuleCounts) * Max(session->config->extract.n_rules, 1));
 	intake->letters = AllocSetContextCreate(context, "topk letters", ALLOCSET_DEFAULT_SIZES);
@@ -161,6 +163,8 @@ take_message(Intake *intake, StorePartition *partition, const ConsumerEvent *mes
 	switch (event.outcome)
 	{
 		case TK_COUNTED:
+			if (event.time < intake->from || event.time >= intake->until)
+				return true;
 			if (lateness == TK_TOO_LATE)
 				return take_too_late(intake, partition, message, &event);
 			return count_event(intake, partition, &event, lateness);

@@ -25,6 +25,8 @@ typedef struct Intake
 	StorePartition **by_number; /* partition number -> ours, or NULL */
 	int n_by_number;
 	HostError error; /* why intake_take returned false */
+	int64 from;      /* events of this time */
+	int64 until;     /* to before this one are counted: a replay sets them */
 	int lost_log;    /* the partition whose log is another one than was read, or -1 */
 } Intake;
 

@@ -199,8 +199,8 @@ flush_partition(const StoreSession *session, const StorePartition *p)
 }
 
 /* The type of topk.live.sketch, whatever schema it is in. */
-static Oid
-sketch_type(void)
+Oid
+store_sketch_type(void)
 {
 	static Oid type = InvalidOid;
 
@@ -239,8 +239,8 @@ lacks_entries(const TkPane *pane)
 }
 
 /* The stored form as a datum; in the current memory context. */
-static Datum
-sketch_datum(const TkPane *pane)
+Datum
+store_sketch_datum(const TkPane *pane)
 {
 	TkAllocator allocator = sketch_memory(CurrentMemoryContext);
 	void *block;
@@ -271,9 +271,9 @@ insert_pane(const StoreSession *session, const TkPane *pane)
 					  Int32GetDatum(session->worker),
 					  BoolGetDatum(pane->sealed),
 					  Int64GetDatum(session->flushes + 1),
-					  sketch_datum(pane)};
+					  store_sketch_datum(pane)};
 
-	statement.types[7] = sketch_type();
+	statement.types[7] = store_sketch_type();
 	spi_run(&statement, values, NULL);
 }
 
@@ -292,9 +292,9 @@ update_pane(const StoreSession *session, const TkPane *pane)
 					  Int64GetDatum((int64) pane->incarnation),
 					  BoolGetDatum(pane->sealed),
 					  Int64GetDatum(session->flushes + 1),
-					  sketch_datum(pane)};
+					  store_sketch_datum(pane)};
 
-	statement.types[6] = sketch_type();
+	statement.types[6] = store_sketch_type();
 	if (spi_run(&statement, values, NULL) != 1)
 		store_fenced("a pane");
 }

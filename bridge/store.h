@@ -17,6 +17,7 @@
 #include "watermark.h"
 
 #define STORE_FENCED MAKE_SQLSTATE('T', 'K', '0', '0', '1')
+#define STORE_HELD MAKE_SQLSTATE('T', 'K', '0', '0', '2') /* by a replay: topk.check_held */
 
 /* Counts of one partition since the last flush. */
 typedef struct StoreCounts
@@ -183,6 +184,8 @@ extern Datum store_partition_array(const StoreSession *session);
 extern int64 store_time_or_none(uint64 row, int column);
 extern Datum store_time_datum(int64 us, char *null);
 extern void store_do_seeks(const StoreSession *session);
+extern Oid store_sketch_type(void);
+extern Datum store_sketch_datum(const TkPane *pane);
 extern void store_flush_pane_offsets(const StoreSession *session, const StorePartition *partition);
 
 #endif

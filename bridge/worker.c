@@ -29,6 +29,7 @@
 #include "worker.h"
 
 #define READ_BATCH 2048
+#define HELD_WAIT_MS 200
 #define PARTITIONS_INTERVAL (60 * TK_US_PER_SECOND)
 
 /* ---------------------------------------------------------------- what people see */
@@ -120,6 +121,15 @@ find_partitions(Worker *worker)
 	return GO_ON;
 }
 
+/* A seek came meanwhile, or a replay holds the source for a moment: no failure. */
+static Verdict
+claim_refused(const Worker *worker)
+{
+	if (worker->error.sqlstate == STORE_HELD)
+		host_wait(HELD_WAIT_MS);
+	return worker->error.sqlstate == STORE_HELD || worker->error.sqlstate == STORE_FENCED ? AGAIN : TRY_LATER;
+}
+
 static Verdict
 claim(Worker *worker)
 {
@@ -127,7 +137,7 @@ claim(Worker *worker)
 	TkAllocator allocator = sketch_memory(worker->context);
 
 	if (!host_try(store_claim, session, &worker->error))
-		return worker->error.sqlstate == STORE_FENCED ? AGAIN : TRY_LATER;
+		return claim_refused(worker);
 	worker_note_claim(worker);
 	for (int i = 0; i < session->n_partitions; i++)
 		tk_pane_offsets_init(&session->partitions[i].pane_offsets, &allocator);

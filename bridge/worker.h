@@ -70,6 +70,9 @@ extern void worker_wait_until_changed(Worker *worker);
 
 /* worker_flush.c */
 
+/* Gives ids to all families and lists that have none; a replay does so too. */
+extern bool worker_intern(StoreSession *session, MemoryContext context, HostError *error);
+
 /* Flushes, again and again if need be.  GO_ON once it has committed. */
 extern Verdict worker_flush(Worker *worker);
 

@@ -19,17 +19,15 @@
 
 /* Gives ids to new families, each in a transaction of its own, so that a flush never waits for another's. */
 static bool
-intern_families(Worker *worker, HostError *error)
+intern_families(StoreSession *session, MemoryContext context, HostError *error)
 {
-	StoreSession *session = &worker->session;
 	TkFamily *family;
 
 	while ((family = tk_pane_next_new_family(session->panes)) != NULL)
 	{
 		StoreFamily intern = {.session = session, .family = family};
 
-		intern.across_ids =
-			MemoryContextAllocZero(worker->context, sizeof(int64) * Max(family->n_dimensions, 1));
+		intern.across_ids = MemoryContextAllocZero(context, sizeof(int64) * Max(family->n_dimensions, 1));
 		if (!host_try(store_intern_family, &intern, error))
 			return false;
 		family->all->list_id = intern.all_id;
@@ -51,14 +49,14 @@ intern_families(Worker *worker, HostError *error)
 }
 
 static bool
-intern_lists(Worker *worker, HostError *error)
+intern_lists(StoreSession *session, HostError *error)
 {
 	TkList *list;
 
-	while ((list = tk_pane_next_new_list(worker->session.panes)) != NULL)
+	while ((list = tk_pane_next_new_list(session->panes)) != NULL)
 	{
 		int64 ids[LISTS_PER_STEP];
-		StoreLists lists = {.session = &worker->session, .first = list, .ids = ids};
+		StoreLists lists = {.session = session, .first = list, .ids = ids};
 
 		for (TkList *next = list; next != NULL && lists.n < LISTS_PER_STEP; next = next->next_new)
 			lists.n++;
@@ -73,6 +71,12 @@ intern_lists(Worker *worker, HostError *error)
 		}
 	}
 	return true;
+}
+
+bool
+worker_intern(StoreSession *session, MemoryContext context, HostError *error)
+{
+	return intern_families(session, context, error) && intern_lists(session, error);
 }
 
 static void
@@ -128,7 +132,7 @@ try_flush(Worker *worker, HostError *error)
 	instr_time took;
 
 	INSTR_TIME_SET_CURRENT(start);
-	if (!intern_families(worker, error) || !intern_lists(worker, error) ||
+	if (!worker_intern(&worker->session, worker->context, error) ||
 		!host_try(store_flush, &worker->session, error))
 		return false;
 	INSTR_TIME_SET_CURRENT(took);

@@ -152,6 +152,22 @@ CREATE FUNCTION topk.forget_pane_offsets(src integer, part integer DEFAULT NULL)
     DELETE FROM topk.pane_offset o WHERE o.source_id = src AND o.partition = coalesce(part, o.partition);
 $$;
 
+-- What Kafka has dropped cannot be read again.
+CREATE FUNCTION topk.prune_pane_offsets(src integer, partitions integer[], low bigint[]) RETURNS void LANGUAGE sql AS $$
+    WITH gone AS (
+        DELETE FROM topk.pane_offset o USING unnest(partitions, low) AS u(n, low)
+        WHERE o.source_id = src AND o.partition = u.n AND o.last_offset < u.low RETURNING o.partition, o.pane)
+    UPDATE topk.partition p SET unrecorded_until = greatest(p.unrecorded_until, g.pane + s.pane_size)
+    FROM (SELECT partition, max(pane) AS pane FROM gone GROUP BY 1) g, topk.source s
+    WHERE p.source_id = src AND p.partition = g.partition AND s.source_id = src
+$$;
+
+-- Windows before this are in the archive for ever, and are not counted again.
+CREATE FUNCTION topk.note_archived(src integer, until timestamptz) RETURNS void LANGUAGE sql AS $$
+    UPDATE topk.closer c SET archived_until = greatest(c.archived_until, until) WHERE c.source_id = src;
+    DELETE FROM topk.pane_offset o WHERE o.source_id = src AND o.pane < until;
+$$;
+
 -- Another event time: what is recorded by the former says nothing.
 CREATE FUNCTION topk.time_path_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

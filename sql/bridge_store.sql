@@ -23,6 +23,8 @@ BEGIN
     ON CONFLICT DO NOTHING;
 
     PERFORM FROM topk.partition p WHERE p.source_id = src AND p.partition = ANY (partitions) ORDER BY p.partition FOR UPDATE;
+    PERFORM topk.check_held(src);
+    PERFORM topk.prune_pane_offsets(src, partitions, low);
     UPDATE topk.partition p SET epoch = p.epoch + 1, idle = false, at_end_since = NULL, log_end = u.high
     FROM unnest(partitions, high) AS u(n, high) WHERE p.source_id = src AND p.partition = u.n;
     UPDATE topk.live l SET sealed = true

@@ -140,6 +140,7 @@ CREATE TABLE topk.closer (
     source_id     integer PRIMARY KEY REFERENCES topk.source ON DELETE CASCADE,
     pid           integer,
     watermark     timestamptz,                 -- of the source; never goes back
+    archived_until timestamptz,                -- the coarsest windows before this are in topk.archive
     last_close_at timestamptz,
     collected_at  timestamptz,                 -- when lists that are no longer used were looked for
     last_error    text,
