@@ -220,8 +220,8 @@ store_sketch_type(void)
 }
 
 /*
- * A pane that will not change any more is kept whole where that costs little: trimmed only by the close, once all
- * pieces are together, the counts of slow streams stay as true as those of one long sketch.
+ * A pane that will not change any more is kept whole where that costs little: trimmed only by the close, once
+ * all pieces are together, the counts of slow streams stay as true as those of one long sketch.
  */
 static bool
 kept_whole(const TkPane *pane)
@@ -245,7 +245,8 @@ store_sketch_datum(const TkPane *pane)
 	TkAllocator allocator = sketch_memory(CurrentMemoryContext);
 	void *block;
 	size_t len;
-	TkStatus status = tk_sketch_encode(pane->sketch, kept_whole(pane) ? TK_PARTIAL : TK_FINAL, &allocator, VARHDRSZ, &block, &len);
+	TkStatus status = tk_sketch_encode(pane->sketch, kept_whole(pane) ? TK_PARTIAL : TK_FINAL, &allocator,
+									   VARHDRSZ, &block, &len);
 
 	if (status != TK_OK)
 		ereport(ERROR,

@@ -13,7 +13,7 @@ use TopK::Test::Kafka;
 use TopK::Test::Pipeline qw(reference_rules);
 use TopK::Test::Redis;
 
-my $events = 200_000;
+my $events = $ENV{TOPK_TEST_EVENTS} // 200_000;
 my $dir    = PostgreSQL::Test::Utils::tempdir_short();
 my $kafka  = TopK::Test::Kafka->start("$dir/kafka");
 my $redis  = TopK::Test::Redis->start("$dir/redis");
