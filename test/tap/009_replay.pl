@@ -12,8 +12,9 @@ use TopK::Test::Compare;
 use TopK::Test::Kafka;
 use TopK::Test::Pipeline qw(reference_rules);
 use TopK::Test::Redis;
+use TopK::Test::Server qw(spawn stop_process);
 
-my $events = $ENV{TOPK_TEST_EVENTS} // 200_000;
+my $events = $ENV{TOPK_TEST_EVENTS} // 100_000;
 my $dir    = PostgreSQL::Test::Utils::tempdir_short();
 my $kafka  = TopK::Test::Kafka->start("$dir/kafka");
 my $redis  = TopK::Test::Redis->start("$dir/redis");
@@ -26,7 +27,8 @@ $kafka->generate('events', '--events' => $events, '--late' => 0.005, @stream);
 my %wrong = %{ (grep { $_->{event_type} eq 'page_view' } reference_rules())[0] };
 my %right = map { $_->{event_type} => $_ } reference_rules();
 delete $wrong{dimensions};
-my $pipeline = TopK::Test::Pipeline->new('main', kafka => $kafka, redis => $redis);
+my $pipeline = TopK::Test::Pipeline->new('main', kafka => $kafka, redis => $redis,
+    conf => "wal_level = replica\n");    # with minimal, sequences can fall back in a crash of the server
 my %source = (idle_timeout => '3 seconds', flush_interval => '200 milliseconds', out_of_orderness => '6 seconds', allowed_lateness => '2 minutes');
 $pipeline->setup(source => \%source, rules => [ { %wrong, dimensions => { deviceType => 'payload.pageCategory' } } ]);
 $pipeline->wait_until_flushed;
@@ -110,18 +112,31 @@ $pipeline->value("SELECT topk.drop_source('fresh')");
 
 # Late events while it replays; the process is killed, the server stopped hard: all or nothing, and once.
 my $log = "$dir/late.log";
-$kafka->generate_in_background('events', $log, '--events' => 60_000, '--rate' => 3000, '--seed' => 3, @stream,
+$kafka->generate_in_background('events', $log, '--events' => 60_000, '--rate' => 2000, '--seed' => 3, @stream,
     '--start' => '2025-03-02T00:00:00Z', '--span' => 900);
-my $id = replay(no_wait => 1);
-$pipeline->wait_for("SELECT offsets_read > 0 OR state = 'done' FROM topk.stat_replay WHERE replay_id = $id", 't');
-my ($pid) = $pipeline->value("SELECT pid FROM topk.replay_job WHERE replay_id = $id AND topk.process_runs(pid)");
-kill 'KILL', $pid if $pid;
-$pipeline->wait_for("SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'topk worker'", 't', 60);
-$pipeline->wait_for("SELECT attempts > 1 AND state <> 'queued' FROM topk.stat_replay WHERE replay_id = $id", 't', 60);
-$pipeline->node->stop('immediate');
-$pipeline->node->start;
-wait_for_replay($id);
-cmp_ok($pipeline->value("SELECT attempts FROM topk.stat_replay WHERE replay_id = $id"), '>', 1, 'a killed replay begins anew');
+
+# A fault at the very end of the swap, which a trigger makes wait for a lock.
+$pipeline->value(<<'SQL');
+CREATE FUNCTION wait_for_locker() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END $$;
+CREATE TRIGGER wait_for_locker BEFORE UPDATE ON topk.replay_job FOR EACH ROW WHEN (NEW.state = 'done') EXECUTE FUNCTION wait_for_locker();
+SQL
+sub fault_in_swap
+{
+    my ($what, $fault) = @_;
+    my $locker = spawn("$dir/locker.log", 'psql', '-XAtq', '-d', $pipeline->node->connstr('postgres'), '-c',
+        'SELECT pg_advisory_lock(1), pg_sleep(300)');
+    $pipeline->wait_for("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'", 1);
+    my $id = replay(no_wait => 1);
+    $pipeline->wait_for("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'topk replay' AND wait_event = 'advisory'", 1);
+    is($pipeline->value("SELECT state FROM topk.stat_replay WHERE replay_id = $id"), 'swapping', "$what during the swap");
+    $fault->();
+    stop_process($locker, 'KILL');
+    wait_for_replay($id);
+    cmp_ok($pipeline->value("SELECT attempts FROM topk.stat_replay WHERE replay_id = $id"), '>', 1, '... and it begins anew');
+    return;
+}
+fault_in_swap('the process is killed', sub { kill 'KILL', $pipeline->value("SELECT pid FROM pg_stat_activity WHERE backend_type = 'topk replay'") });
+fault_in_swap('the server stops hard', sub { $pipeline->node->stop('immediate'); $pipeline->node->start });
 replay() for 1 .. 2;
 $pipeline->wait_for('SELECT sum(events) FROM topk.partition', $events + 60_000);
 wait_until_final();
@@ -136,7 +151,7 @@ is($pipeline->value('SELECT count(*) FROM topk.replay_pane'), 0, 'nothing is lef
 $pipeline->value("SELECT topk.pause('clicks')");
 my $digest = 'SELECT md5(string_agg(md5(w::text), $$$$ ORDER BY window_id, window_start, list_id)) FROM topk.win w';
 my $state  = $pipeline->value($digest);
-$id = replay(no_wait => 1);
+my $id = replay(no_wait => 1);
 $pipeline->value("SELECT topk.cancel_replay($id)");
 $pipeline->wait_for("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'topk replay'", 0);
 is($pipeline->value($digest), $state, 'a cancelled replay changes nothing');
@@ -155,6 +170,7 @@ $state = $pipeline->value($bytes);
 cmp_ok($pipeline->value("SELECT count(*) $one AND topk_max_error(sketch) > 0"), '>', 30, 'lists that are not exact');
 wait_for_replay($pipeline->value("SELECT topk.replay('one', '2025-03-01 10:00+00', '2025-03-01 10:10+00')"));
 is($pipeline->value($bytes), $state, '... have the same bytes after a replay');
+$pipeline->value("SELECT topk.drop_source('one')");
 
 # What Kafka holds no more.
 my ($first) = $kafka->offsets('events');
