@@ -79,24 +79,16 @@ CREATE TRIGGER replay_finished AFTER UPDATE OF finished_at ON topk.replay_job FO
 
 -- ---------------------------------------------------------------- asking for one
 
--- The smallest stretch around this one that cuts no window of the source.
-CREATE FUNCTION topk.whole_windows(src integer, INOUT from_time timestamptz, INOUT to_time timestamptz) LANGUAGE plpgsql STABLE AS $$
-#variable_conflict use_variable
-DECLARE
-    wider record;
-BEGIN
-    FOR n IN 1 .. 100 LOOP
-        SELECT min(topk.window_start(d, from_time)) AS from_time, max(topk.next_edge(d, to_time)) AS to_time INTO wider
-        FROM topk.source_window d WHERE d.source_id = src;
-        IF (wider.from_time, wider.to_time) = (from_time, to_time) THEN
-            RETURN;
-        END IF;
-        from_time := wider.from_time;
-        to_time := wider.to_time;
-    END LOOP;
-    RAISE EXCEPTION 'no stretch around this one is made of whole windows' USING ERRCODE = 'feature_not_supported',
-        DETAIL = 'The windows of this source have no edges in common.';
-END
+-- A stretch widened to all windows that it touches.  Where windows do not nest (days of different time zones), one
+-- that it does not touch may reach over an edge of what comes of it: such a one stays as it is.
+CREATE FUNCTION topk.whole_windows(src integer, INOUT from_time timestamptz, INOUT to_time timestamptz) LANGUAGE sql STABLE AS $$
+    SELECT min(topk.window_start(d, from_time)), max(topk.next_edge(d, to_time)) FROM topk.source_window d WHERE d.source_id = src
+$$;
+
+-- The windows that lie within a stretch: those that start in this range.
+CREATE FUNCTION topk.windows_within(d topk.source_window, from_time timestamptz, to_time timestamptz) RETURNS tstzrange
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT tstzrange(topk.next_edge(d, from_time), greatest(topk.window_start(d, to_time), topk.next_edge(d, from_time)))
 $$;
 
 -- Why a stretch of whole windows cannot be replayed, or NULL.
@@ -231,9 +223,10 @@ $$;
 CREATE FUNCTION topk.merge_replay(id integer, reached timestamptz, most integer) RETURNS bigint LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    src   integer := (SELECT j.source_id FROM topk.replay_job j WHERE j.replay_id = id);
+    job   topk.replay_job;
     moved bigint;
 BEGIN
+    SELECT * INTO job FROM topk.replay_job j WHERE j.replay_id = id;
     WITH gone AS (
         DELETE FROM topk.replay_pane p USING (
             SELECT v.pane, v.list_id, v.incarnation FROM topk.replay_pane v
@@ -243,7 +236,9 @@ BEGIN
     ), merged AS (
         INSERT INTO topk.replay_win AS w (replay_id, window_id, window_start, list_id, sketch)
         SELECT id, d.window_id, topk.window_start(d, g.pane), g.list_id, @extschema@.topk_merge(g.sketch ORDER BY g.pane, g.incarnation)
-        FROM gone g CROSS JOIN topk.source_window d WHERE d.source_id = src GROUP BY 1, 2, 3, 4
+        FROM gone g CROSS JOIN topk.source_window d
+        WHERE d.source_id = job.source_id AND topk.window_start(d, g.pane) <@ topk.windows_within(d, job.from_time, job.to_time)
+        GROUP BY 1, 2, 3, 4
         ON CONFLICT (replay_id, window_id, window_start, list_id) DO UPDATE SET sketch = w.sketch OPERATOR(@extschema@.||) excluded.sketch
     )
     SELECT count(*) INTO moved FROM gone;
@@ -283,24 +278,48 @@ CREATE FUNCTION topk.retained_from(d topk.source_window) RETURNS timestamptz LAN
     FROM topk.closer c WHERE c.source_id = d.source_id
 $$;
 
+-- Live panes of the stretch are counted anew for the windows within it; the windows that reach over its edges, if
+-- there are any, take them in as they are.
+CREATE FUNCTION topk.swap_panes(j topk.replay_job) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    part record;
+BEGIN
+    FOR part IN
+        SELECT m.window_id, m.start, array_agg(m.list_id ORDER BY m.list_id) AS lists, array_agg(m.sketch ORDER BY m.list_id) AS sketches
+        FROM (SELECT d.window_id, topk.window_start(d, l.pane) AS start, l.list_id, @extschema@.topk_merge(l.sketch ORDER BY l.pane, l.incarnation) AS sketch
+              FROM topk.live l JOIN topk.source_window d USING (source_id)
+              WHERE l.source_id = j.source_id AND l.pane >= j.from_time AND l.pane < j.to_time
+                  AND NOT topk.window_start(d, l.pane) <@ topk.windows_within(d, j.from_time, j.to_time)
+              GROUP BY 1, 2, 3) m
+        GROUP BY 1, 2 ORDER BY 1, 2
+    LOOP
+        PERFORM topk.make_leaf(d, part.start) FROM topk.source_window d WHERE d.window_id = part.window_id;
+        PERFORM topk.add_to_window(part.window_id, part.start, part.lists, part.sketches);
+    END LOOP;
+    DELETE FROM topk.live l WHERE l.source_id = j.source_id AND l.pane >= j.from_time AND l.pane < j.to_time;
+END
+$$;
+
 CREATE FUNCTION topk.swap_windows(j topk.replay_job) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    d    topk.source_window;
-    kept timestamptz;
+    d     topk.source_window;
+    first timestamptz;
+    until timestamptz;
+    kept  timestamptz;
 BEGIN
     FOR d IN SELECT * FROM topk.source_window s WHERE s.source_id = j.source_id ORDER BY s.window_id LOOP
-        kept := greatest(topk.retained_from(d), j.from_time);
-        DELETE FROM topk.win w WHERE w.window_id = d.window_id AND w.window_start >= j.from_time AND w.window_start < j.to_time;
+        SELECT topk.next_edge(d, j.from_time), topk.window_start(d, j.to_time) INTO first, until;
+        kept := greatest(topk.retained_from(d), first);
+        DELETE FROM topk.win w WHERE w.window_id = d.window_id AND w.window_start >= first AND w.window_start < until;
         INSERT INTO topk.win (window_id, window_start, list_id, sketch)
         SELECT r.window_id, r.window_start, r.list_id, r.sketch FROM topk.replay_win r
         WHERE r.replay_id = j.replay_id AND r.window_id = d.window_id AND r.window_start >= kept ORDER BY r.window_start, r.list_id;
         UPDATE topk.win_state ws SET revision = ws.revision + ws.final::integer, changed_at = now()
-        WHERE ws.window_id = d.window_id AND ws.window_start >= j.from_time AND ws.window_start < j.to_time;
+        WHERE ws.window_id = d.window_id AND ws.window_start >= first AND ws.window_start < until;
         INSERT INTO topk.win_state (window_id, window_start)
         SELECT DISTINCT r.window_id, r.window_start FROM topk.replay_win r
         WHERE r.replay_id = j.replay_id AND r.window_id = d.window_id AND r.window_start >= kept ON CONFLICT DO NOTHING;
     END LOOP;
-    DELETE FROM topk.live l WHERE l.source_id = j.source_id AND l.pane >= j.from_time AND l.pane < j.to_time;
 END
 $$;
 
@@ -332,6 +351,7 @@ BEGIN
         RETURN 'behind';
     END IF;
     PERFORM topk.swap_windows(j);
+    PERFORM topk.swap_panes(j);
     UPDATE topk.partition p SET epoch = p.epoch + 1 WHERE p.source_id = j.source_id;
     UPDATE topk.replay_job r SET state = 'done', finished_at = clock_timestamp(), held_until = NULL, error = NULL WHERE r.replay_id = id;
     RETURN 'done';

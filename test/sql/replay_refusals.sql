@@ -116,6 +116,26 @@ SELECT topk.replay('s', '2025-01-02', '2025-01-03') AS job \gset
 INSERT INTO topk.replay_pane SELECT :job, '2025-01-02 10:58', :all, 1, topk_agg(i, 2, 1, 5) FROM unnest(ARRAY['r']) i;
 SELECT topk.drop_source('s');
 SELECT (SELECT count(*) FROM topk.replay_job) AS jobs, (SELECT count(*) FROM topk.replay_pane) AS staged, (SELECT count(*) FROM topk.pane_offset) AS recorded;
+
+-- windows that do not nest: the days of the stretch are made anew, those of another zone that reach over its edges stay,
+-- with the panes that were not in them yet
+SELECT topk.create_source('z', server => 'k', topic => 't') AS src \gset
+SELECT topk.create_rule('z', event_type => 'e', item_type => 'url', item_path => 'u') > 0 AS created;
+SELECT topk.drop_window('z', '1-minute'), topk.drop_window('z', '1-hour');
+SELECT topk.create_window('z', 'day-in-tokyo', '1 day', retention => '90 days', time_zone => 'Asia/Tokyo') > 0 AS created;
+SELECT epoch FROM topk.claim_partitions(:src, 0, '{0}', '{0}', '{100}');
+INSERT INTO topk.pane_offset VALUES (:src, 0, '2025-01-01 20:00', 0, 99, NULL, NULL, now());
+UPDATE topk.partition SET next_offset = 100 WHERE source_id = :src;
+SELECT all_id AS "all" FROM topk.intern_family(:src, (SELECT config_version FROM topk.source_state WHERE source_id = :src), '', 'url', '{}', '{}') \gset
+SELECT flush(:src, :all, '2025-01-01 02:00', 1, 'early'), flush(:src, :all, '2025-01-01 20:00', 2, 'old'), flush(:src, :all, '2025-01-02 20:00', 3, 'late');
+SELECT topk.replay('z', '2025-01-01 20:00', '2025-01-01 20:01') AS job \gset
+SELECT from_time, to_time FROM topk.begin_replay(:job, pg_backend_pid());
+INSERT INTO topk.replay_pane SELECT :job, p, :all, 1, topk_agg(i, 2, 1, 5) FROM (VALUES ('2025-01-01 02:00'::timestamptz, 'early'), ('2025-01-01 20:00', 'new')) v(p, i) GROUP BY p;
+SELECT topk.make_leaves(:src) > 0 AS made, topk.merge_replay(:job, NULL, 20000), topk.hold_replay(:job, 60);
+SELECT topk.swap_replay(:job, '{0}', '{0}', '{100}');
+SELECT window_name, window_start, dimension, items FROM shown WHERE window_name ~ 'day' ORDER BY 1, 2;
+SELECT count(*) AS live FROM topk.live;
+SELECT topk.drop_source('z');
 DROP VIEW shown;
 DROP FUNCTION flush;
 DROP SERVER k;
