@@ -42,6 +42,7 @@ typedef struct Worker
 	int64 next_partitions_check;
 	int64 watermark;      /* of this worker; never goes back within a session */
 	StoreVersion claimed; /* what the session began with */
+	int64 next_look;      /* whether that has changed, while there is nothing to flush */
 	HostError error;      /* why the last session ended */
 } Worker;
 
@@ -64,6 +65,9 @@ extern int64 worker_first_offset(const StorePartition *partition);
 
 /* The intake has found another log than was read. */
 extern Verdict worker_log_lost(Worker *worker);
+
+/* While there is nothing to flush, which would tell: AGAIN after a seek or another configuration. */
+extern Verdict worker_look_for_change(Worker *worker, int64 now);
 
 /* The session is closed and stuck. */
 extern void worker_wait_until_changed(Worker *worker);

@@ -276,7 +276,7 @@ worker_flush_if_due(Worker *worker, int64 now)
 	note_log_ends(worker);
 	sealed = seal(worker, squeezed, now);
 	if (sealed == 0 && !any_partition_changed(worker) && now - worker->last_flush < HEARTBEAT)
-		return GO_ON;
+		return worker_look_for_change(worker, now);
 	verdict = worker_flush(worker);
 	if (verdict == GO_ON && squeezed && short_of_memory(worker))
 		return AGAIN; /* the lists alone fill it: only a new session forgets them */

@@ -11,6 +11,7 @@
 #include "worker.h"
 
 #define STUCK_LOOK_MS 1000
+#define QUIET_LOOK (2 * TK_US_PER_SECOND)
 #define STUCK_RETRY (30 * TK_US_PER_SECOND)
 
 /* ---------------------------------------------------------------- seeks */
@@ -127,6 +128,15 @@ has_changed(const Worker *worker)
 	if (!host_try(store_look_for_change, &now, NULL))
 		return false; /* the server has other troubles */
 	return now.config_version != worker->claimed.config_version || now.epochs != worker->claimed.epochs;
+}
+
+Verdict
+worker_look_for_change(Worker *worker, int64 now)
+{
+	if (now < worker->next_look)
+		return GO_ON;
+	worker->next_look = now + QUIET_LOOK;
+	return has_changed(worker) ? AGAIN : GO_ON;
 }
 
 void

@@ -15,7 +15,7 @@ my $kafka = TopK::Test::Kafka->start("$dir/kafka");
 $kafka->create_topic('events', 2);
 my $pipeline = TopK::Test::Pipeline->new('main', kafka => $kafka);
 $pipeline->setup(
-    source => { flush_interval => '100 milliseconds' },
+    source => { flush_interval => '100 milliseconds', idle_timeout => '10 minutes' }, # a quiet worker must notice too
     rules  => [ { event_type => 'e', item_type => 'thing', item_path => 'item' } ]
 );
 $pipeline->value("SELECT topk.alter_source('clicks', event_type_path => 'type', time_path => 'at')");
