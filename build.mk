@@ -22,7 +22,8 @@ WORKER_LIBS = -lrdkafka $(HIREDIS_LIBS) -lsimdjson -lstdc++ -lm -lpthread
 
 SQL_PARTS = sql/type.sql sql/bridge_tables.sql sql/bridge_windows.sql sql/bridge_config.sql sql/bridge_rules.sql sql/bridge_tenants.sql \
 	sql/bridge_store.sql sql/bridge_views.sql sql/bridge_retention.sql sql/bridge_redis.sql sql/bridge_query.sql sql/bridge_alter.sql \
-	sql/bridge_probe.sql sql/bridge_dead_letters.sql sql/bridge_stat_tenants.sql sql/bridge_roles.sql sql/bridge_row_security.sql
+	sql/bridge_probe.sql sql/bridge_dead_letters.sql sql/bridge_seek.sql sql/bridge_replay.sql sql/bridge_stat_tenants.sql \
+	sql/bridge_roles.sql sql/bridge_row_security.sql
 DATA_built = topk--$(EXTVERSION).sql
 
 # Each library has its own copy of the sketch code, so nothing but entry points may be visible (PostgreSQL 15

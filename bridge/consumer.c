@@ -378,6 +378,23 @@ consumer_log_range(Consumer *consumer, int32_t partition, int timeout_ms, int64_
 }
 
 bool
+consumer_offset_at(Consumer *consumer, int32_t partition, int64_t time, int timeout_ms, int64_t *offset,
+				   ConsumerError *error)
+{
+	int64_t ms = (time + 999) / 1000; /* Kafka's unit */
+	rd_kafka_topic_partition_list_t *list = partition_list(consumer, &partition, &ms, 1);
+	rd_kafka_resp_err_t err = rd_kafka_offsets_for_times(consumer->handle, list, timeout_ms);
+
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
+		err = list->elems[0].err;
+	*offset = list->elems[0].offset >= 0 ? list->elems[0].offset : -1;
+	rd_kafka_topic_partition_list_destroy(list);
+	if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
+		return true;
+	return fail_kafka(error, err, "could not ask for the offset of a time");
+}
+
+bool
 consumer_assign(Consumer *consumer, const int32_t *partitions, const int64_t *offsets, int n,
 				ConsumerError *error)
 {

@@ -79,6 +79,13 @@ bool consumer_brokers(Consumer *consumer, int timeout_ms, char *list, size_t siz
 bool consumer_log_range(Consumer *consumer, int32_t partition, int timeout_ms, int64_t *low, int64_t *high,
 						ConsumerError *error);
 
+/*
+ * The first offset of a partition whose message has this Kafka timestamp (us) or a later one, by asking the
+ * broker; -1: there is none.
+ */
+bool consumer_offset_at(Consumer *consumer, int32_t partition, int64_t time, int timeout_ms, int64_t *offset,
+						ConsumerError *error);
+
 /* Starts to read n partitions from the given offsets. */
 bool consumer_assign(Consumer *consumer, const int32_t *partitions, const int64_t *offsets, int n,
 					 ConsumerError *error);

@@ -20,7 +20,7 @@
 typedef struct HostArgs
 {
 	Oid database;
-	int32 id;     /* source_id, or sink_id of a publisher */
+	int32 id;     /* source_id, sink_id of a publisher, or replay_id */
 	int32 number; /* a worker's number within its source; of a probe, the handle of its segment */
 } HostArgs;
 
@@ -42,8 +42,8 @@ typedef void (*HostStep)(void *arg);
 extern HostArgs host_start(const char *role);
 
 /*
- * Makes this process the only one of its role ('m', 'w', 'c', 'p'), id and number in this database, until it
- * ends.  False: another one runs.
+ * Makes this process the only one of its role ('m', 'w', 'c', 'p', 'r'), id and number in this database,
+ * until it ends.  False: another one runs.
  */
 extern bool host_lock(char role, int32 id, int32 number);
 
@@ -110,5 +110,6 @@ extern PGDLLEXPORT void topk_worker_main(Datum arg);
 extern PGDLLEXPORT void topk_closer_main(Datum arg);
 extern PGDLLEXPORT void topk_publisher_main(Datum arg);
 extern PGDLLEXPORT void topk_probe_main(Datum arg);
+extern PGDLLEXPORT void topk_replay_main(Datum arg);
 
 #endif

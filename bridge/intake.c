@@ -13,6 +13,9 @@ intake_create(StoreSession *session, MemoryContext context)
 	Intake *intake = MemoryContextAllocZero(context, sizeof(Intake));
 
 	intake->session = session;
+	intake->lost_log = -1;
+	intake->from = INT64_MIN;
+	intake->until = INT64_MAX;
 	session->rule_counts =
 		MemoryContextAllocZero(context, sizeof(StoreRuleCounts) * Max(session->config->extract.n_rules, 1));
 	intake->letters = AllocSetContextCreate(context, "topk letters", ALLOCSET_DEFAULT_SIZES);
@@ -139,13 +142,19 @@ count_event(Intake *intake, StorePartition *partition, const TkEvent *event, TkL
 	return status == TK_OK ? true : fail_count(intake, status);
 }
 
-/* An event with an item: admitted by its tenant, then judged by the watermark just before it. */
+/*
+ * An event with an item: admitted by its tenant, then judged by the watermark just before it.  What is not of
+ * a replay's stretch touches nothing.
+ */
 static bool
 take_event(Intake *intake, StorePartition *partition, const ConsumerEvent *message, const TkEvent *event,
 		   TkLateness lateness)
 {
-	TkAdmission admission = intake->metered ? admit_event(intake, partition, event, lateness) : TK_ADMITTED;
+	TkAdmission admission;
 
+	if (event->time < intake->from || event->time >= intake->until)
+		return true;
+	admission = intake->metered ? admit_event(intake, partition, event, lateness) : TK_ADMITTED;
 	if (admission == TK_NOT_ADMITTED)
 		return fail_count(intake, TK_NO_MEMORY);
 	if (admission == TK_ADMITTED && lateness != TK_TOO_LATE)
@@ -182,6 +191,20 @@ take_outcome(Intake *intake, StorePartition *partition, const ConsumerEvent *mes
 	}
 }
 
+/* Where the pane lies in the log; also of a dead letter, which other rules may be able to read. */
+static bool
+note_offset(Intake *intake, StorePartition *partition, const TkEvent *event, TkLateness lateness,
+			int64 offset, int64 now)
+{
+	int64 pane_size = intake->session->config->extract.time.pane_size;
+
+	if (lateness == TK_TOO_LATE ||
+		tk_pane_offset_note(&partition->pane_offsets, pane_size, event->time, offset, &partition->clock, now))
+		return true;
+	host_error(&intake->error, ERRCODE_OUT_OF_MEMORY, "out of memory for the offsets of panes");
+	return false;
+}
+
 static bool
 take_message(Intake *intake, StorePartition *partition, const ConsumerEvent *message, int64 now)
 {
@@ -196,11 +219,14 @@ take_message(Intake *intake, StorePartition *partition, const ConsumerEvent *mes
 		host_error(&intake->error, ERRCODE_OUT_OF_MEMORY, "out of memory to read a message");
 		return false;
 	}
-	if (event.outcome != TK_DEAD && event.has_time)
+	if (event.has_time)
 	{
 		lateness = tk_clock_judge(&partition->clock, rules, event.time);
-		tk_clock_observe(&partition->clock, rules, event.time, now);
+		if (!note_offset(intake, partition, &event, lateness, message->offset, now))
+			return false;
 	}
+	if (event.outcome != TK_DEAD && event.has_time)
+		tk_clock_observe(&partition->clock, rules, event.time, now);
 	else
 		tk_clock_touch(&partition->clock);
 	counts->events++;
@@ -238,6 +264,24 @@ intake_retake(Intake *intake, StoreRetry *retry, int64 now)
 	return take_outcome(intake, partition, NULL, &event, lateness); /* never too late */
 }
 
+/*
+ * A message before the next one to read.  The last one that was read is asked for again when a session
+ * begins: if it has another time now, this is another log.
+ */
+static bool
+check_known(Intake *intake, const StorePartition *partition, const ConsumerEvent *event)
+{
+	if (event->kind != CONSUMER_MESSAGE || event->offset != partition->next_offset - 1 ||
+		partition->last_message_time == TK_NO_TIME || event->timestamp == partition->last_message_time)
+		return true;
+	intake->lost_log = partition->partition;
+	host_error(&intake->error, ERRCODE_DATA_EXCEPTION,
+			   "partition %d: the message at offset " INT64_FORMAT
+			   " is not the one that was read there: the topic was created again",
+			   partition->partition, event->offset);
+	return false;
+}
+
 bool
 intake_take(Intake *intake, const ConsumerEvent *event, int64 now)
 {
@@ -245,8 +289,10 @@ intake_take(Intake *intake, const ConsumerEvent *event, int64 now)
 									? intake->by_number[event->partition]
 									: NULL;
 
-	if (partition == NULL || event->offset < partition->next_offset)
-		return true; /* not ours, or read already */
+	if (partition == NULL)
+		return true; /* not ours */
+	if (event->offset < partition->next_offset)
+		return check_known(intake, partition, event);
 	partition->changed = true;
 	if (event->kind == CONSUMER_END)
 	{
@@ -259,6 +305,7 @@ intake_take(Intake *intake, const ConsumerEvent *event, int64 now)
 	if (!take_message(intake, partition, event, now))
 		return false;
 	partition->next_offset = event->offset + 1;
+	partition->last_message_time = event->timestamp < 0 ? TK_NO_TIME : event->timestamp;
 	return true;
 }
 

@@ -27,6 +27,9 @@ typedef struct Intake
 	int n_by_number;
 	bool metered;    /* some tenant is listed, has a quota or is refused: each event is asked about */
 	HostError error; /* why intake_take returned false */
+	int64 from;      /* events of this time */
+	int64 until;     /* to before this one are counted: a replay sets them */
+	int lost_log;    /* the partition whose log is another one than was read, or -1 */
 } Intake;
 
 /* Everything lives in `context`.  NULL: out of memory. */

@@ -1,6 +1,6 @@
 /*
  * manager.c - keeps the processes of one database running: workers, a closer for each source, a publisher for
- * each sink.
+ * each sink, a process for each replay.
  *
  * Each second it compares what the tables want with what it has started.  It holds no state that matters: the
  * processes that it starts take a lock of their own, look after themselves, and end when they are not wanted.
@@ -31,6 +31,7 @@ static const Role roles[] = {
 	{'w', "topk worker", "topk_worker_main"},
 	{'c', "topk closer", "topk_closer_main"},
 	{'p', "topk publisher", "topk_publisher_main"},
+	{'r', "topk replay", "topk_replay_main"},
 };
 
 /* One process that is or was wanted. */
@@ -55,7 +56,10 @@ static const char wanted_sql[] =
 	"FROM topk.source s, generate_series(0, s.workers - 1) n "
 	"WHERE s.enabled AND EXISTS (SELECT FROM topk.rule r WHERE r.source_id = s.source_id) "
 	"UNION ALL SELECT 'c', s.source_id, 0, format('topk closer %s', s.name) FROM topk.source s "
-	"UNION ALL SELECT 'p', k.sink_id, 0, format('topk publisher %s', k.name) FROM topk.sink k WHERE k.enabled"
+	"UNION ALL SELECT 'p', k.sink_id, 0, format('topk publisher %s', k.name) FROM topk.sink k WHERE "
+	"k.enabled "
+	"UNION ALL SELECT 'r', j.replay_id, 0, format('topk replay %s', s.name) "
+	"FROM topk.replay_job j JOIN topk.source s USING (source_id) WHERE j.finished_at IS NULL"
 	") wanted WHERE topk.at_home() ORDER BY 1, 2, 3";
 
 static Child *

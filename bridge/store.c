@@ -26,29 +26,7 @@
 
 #define NOTE_TIMEOUT_MS 5000 /* for what only tells people */
 
-static void
-fenced(const char *what)
-{
-	ereport(ERROR, errcode(STORE_FENCED), errmsg("%s changed hands", what));
-}
-
-static void
-limit_step(const StoreSession *session)
-{
-	host_limit_step(session->config->flush_timeout / 1000);
-}
-
 /* ---------------------------------------------------------------- claim */
-
-static Datum
-int4_array(const StoreSession *session)
-{
-	Datum *values = palloc(sizeof(Datum) * Max(session->n_partitions, 1));
-
-	for (int i = 0; i < session->n_partitions; i++)
-		values[i] = Int32GetDatum(session->partitions[i].partition);
-	return PointerGetDatum(construct_array(values, session->n_partitions, INT4OID, 4, true, TYPALIGN_INT));
-}
 
 static Datum
 int8_array(const StoreSession *session, bool high)
@@ -61,13 +39,6 @@ int8_array(const StoreSession *session, bool high)
 		construct_array(values, session->n_partitions, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
-static int64
-time_or_none(uint64 row, int column)
-{
-	return spi_is_null(row, column) ? TK_NO_TIME
-									: host_from_timestamp(DatumGetTimestampTz(spi_datum(row, column)));
-}
-
 static void
 take_partition(StorePartition *partition, uint64 row)
 {
@@ -76,7 +47,8 @@ take_partition(StorePartition *partition, uint64 row)
 	partition->epoch = spi_int64(row, 2);
 	partition->stored_offset = partition->next_offset = spi_int64(row, 3);
 	tk_clock_init(&partition->clock);
-	tk_clock_restore(&partition->clock, time_or_none(row, 4), time_or_none(row, 5));
+	tk_clock_restore(&partition->clock, store_time_or_none(row, 4), store_time_or_none(row, 5));
+	partition->last_message_time = store_time_or_none(row, 6);
 	memset(&partition->counts, 0, sizeof(StoreCounts));
 	partition->changed = true;
 }
@@ -93,18 +65,19 @@ store_forget_idle(int32 source_id, int worker)
 void
 store_claim(void *arg)
 {
-	static SpiStatement claim = {"SELECT partition, epoch, next_offset, max_event_time, watermark FROM "
-								 "topk.claim_partitions($1, $2, $3, $4, $5)",
+	static SpiStatement claim = {"SELECT partition, epoch, next_offset, max_event_time, watermark, "
+								 "last_message_time FROM topk.claim_partitions($1, $2, $3, $4, $5)",
 								 5,
 								 {INT4OID, INT4OID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID},
 								 NULL};
 	static SpiStatement run = {"SELECT nextval('topk.run')", 0, {0}, NULL};
 	StoreSession *session = arg;
 	Datum values[] = {Int32GetDatum(session->config->source_id), Int32GetDatum(session->worker),
-					  int4_array(session), int8_array(session, false), int8_array(session, true)};
+					  store_partition_array(session), int8_array(session, false), int8_array(session, true)};
 	uint64 n;
 
-	limit_step(session);
+	store_limit_step(session);
+	store_do_seeks(session);
 	n = spi_run(&claim, values, NULL);
 	if (n != (uint64) session->n_partitions)
 		elog(ERROR, "claim returned " UINT64_FORMAT " partitions instead of %d", n, session->n_partitions);
@@ -161,10 +134,10 @@ store_intern_family(void *arg)
 	values[2] = text_datum(family->tenant, family->tenant_len);
 	values[3] = CStringGetTextDatum(family->item_type);
 	family_arrays(family, &values[4], &values[5]);
-	limit_step(intern->session);
+	store_limit_step(intern->session);
 	spi_run(&statement, values, NULL);
 	if (spi_is_null(0, 1))
-		fenced("the configuration");
+		store_fenced("the configuration");
 	intern->all_id = spi_int64(0, 1);
 	for (int i = 0; i < family->n_dimensions; i++)
 	{
@@ -187,7 +160,7 @@ store_intern_lists(void *arg)
 	StoreLists *lists = arg;
 	TkList *list = lists->first;
 
-	limit_step(lists->session);
+	store_limit_step(lists->session);
 	for (int i = 0; i < lists->n; i++, list = list->next_new)
 	{
 		const TkFamily *family = list->family;
@@ -205,13 +178,6 @@ store_intern_lists(void *arg)
 
 /* ---------------------------------------------------------------- flush */
 
-static Datum
-time_datum(int64 us, char *null)
-{
-	*null = us == TK_NO_TIME ? 'n' : ' ';
-	return us == TK_NO_TIME ? (Datum) 0 : TimestampTzGetDatum(host_to_timestamp(us));
-}
-
 static void
 flush_partition(const StoreSession *session, const StorePartition *p)
 {
@@ -222,24 +188,24 @@ flush_partition(const StoreSession *session, const StorePartition *p)
 		"+ $14, "
 		"dead_letters = dead_letters + $15, no_rule = no_rule + $16, no_item = no_item + $17, filtered = "
 		"filtered + $18, tombstones = tombstones + $19, over_quota = over_quota + $20, tenant_disabled = "
-		"tenant_disabled + $21, "
+		"tenant_disabled + $21, last_message_time = $22, "
 		"updated_at = now() WHERE source_id = $1 AND partition = $2 AND epoch = $3 AND next_offset = $4",
-		21,
-		{INT4OID,        INT4OID,        INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID,
-		 TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, INT8OID, INT8OID, INT8OID, INT8OID,
-		 INT8OID,        INT8OID,        INT8OID, INT8OID, INT8OID, INT8OID, INT8OID},
+		22,
+		{INT4OID,        INT4OID, INT8OID, INT8OID, INT8OID, INT8OID,       TIMESTAMPTZOID, TIMESTAMPTZOID,
+		 TIMESTAMPTZOID, BOOLOID, INT8OID, INT8OID, INT8OID, INT8OID,       INT8OID,        INT8OID,
+		 INT8OID,        INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID},
 		NULL};
 	const StoreCounts *c = &p->counts;
-	char nulls[] = "                     ";
+	char nulls[] = "                      ";
 	Datum values[] = {Int32GetDatum(session->config->source_id),
 					  Int32GetDatum(p->partition),
 					  Int64GetDatum(p->epoch),
 					  Int64GetDatum(p->stored_offset),
 					  Int64GetDatum(p->next_offset),
 					  Int64GetDatum(p->log_end),
-					  time_datum(p->clock.max_event_time, &nulls[6]),
-					  time_datum(p->clock.watermark, &nulls[7]),
-					  time_datum(p->clock.at_end_since, &nulls[8]),
+					  store_time_datum(p->clock.max_event_time, &nulls[6]),
+					  store_time_datum(p->clock.watermark, &nulls[7]),
+					  store_time_datum(p->clock.at_end_since, &nulls[8]),
 					  BoolGetDatum(p->clock.idle),
 					  Int64GetDatum(c->events),
 					  Int64GetDatum(c->counted),
@@ -251,15 +217,16 @@ flush_partition(const StoreSession *session, const StorePartition *p)
 					  Int64GetDatum(c->filtered),
 					  Int64GetDatum(c->tombstones),
 					  Int64GetDatum(c->over_quota),
-					  Int64GetDatum(c->tenant_disabled)};
+					  Int64GetDatum(c->tenant_disabled),
+					  store_time_datum(p->last_message_time, &nulls[21])};
 
 	if (spi_run(&statement, values, nulls) != 1)
-		fenced("a partition");
+		store_fenced("a partition");
 }
 
 /* The type of topk.live.sketch, whatever schema it is in. */
-static Oid
-sketch_type(void)
+Oid
+store_sketch_type(void)
 {
 	static Oid type = InvalidOid;
 
@@ -298,8 +265,8 @@ lacks_entries(const TkPane *pane)
 }
 
 /* The stored form as a datum; in the current memory context. */
-static Datum
-sketch_datum(const TkPane *pane)
+Datum
+store_sketch_datum(const TkPane *pane)
 {
 	TkAllocator allocator = sketch_memory(CurrentMemoryContext);
 	void *block;
@@ -331,9 +298,9 @@ insert_pane(const StoreSession *session, const TkPane *pane)
 					  Int32GetDatum(session->worker),
 					  BoolGetDatum(pane->sealed),
 					  Int64GetDatum(session->flushes + 1),
-					  sketch_datum(pane)};
+					  store_sketch_datum(pane)};
 
-	statement.types[7] = sketch_type();
+	statement.types[7] = store_sketch_type();
 	spi_run(&statement, values, NULL);
 }
 
@@ -352,11 +319,11 @@ update_pane(const StoreSession *session, const TkPane *pane)
 					  Int64GetDatum((int64) pane->incarnation),
 					  BoolGetDatum(pane->sealed),
 					  Int64GetDatum(session->flushes + 1),
-					  sketch_datum(pane)};
+					  store_sketch_datum(pane)};
 
-	statement.types[6] = sketch_type();
+	statement.types[6] = store_sketch_type();
 	if (spi_run(&statement, values, NULL) != 1)
-		fenced("a pane");
+		store_fenced("a pane");
 }
 
 /* Nothing was added since it was written: only the mark is. */
@@ -374,7 +341,7 @@ seal_pane(const StoreSession *session, const TkPane *pane)
 					  Int64GetDatum((int64) pane->incarnation)};
 
 	if (spi_run(&statement, values, NULL) != 1)
-		fenced("a pane");
+		store_fenced("a pane");
 }
 
 static void
@@ -419,25 +386,6 @@ flush_rule_counts(const StoreSession *session, int64 rule_id, const StoreRuleCou
 		spi_run(&statement, values, NULL);
 }
 
-/* A letter that was purged or read by somebody else meanwhile must not be counted: the flush fails. */
-static void
-flush_retry(const StoreRetry *retry)
-{
-	static SpiStatement done = {
-		"DELETE FROM topk.dead_letter WHERE dead_letter_id = $1 AND queued", 1, {INT8OID}, NULL};
-	static SpiStatement dead = {
-		"UPDATE topk.dead_letter SET queued = false, retries = retries + 1, reason = $2 "
-		"WHERE dead_letter_id = $1 AND queued",
-		2,
-		{INT8OID, TEXTOID},
-		NULL};
-	Datum values[] = {Int64GetDatum(retry->dead_letter_id),
-					  CStringGetTextDatum(tk_reason_name(retry->reason))};
-
-	if (spi_run(retry->reason == TK_REASON_NONE ? &done : &dead, values, NULL) != 1)
-		fenced("a dead letter");
-}
-
 static void
 flush_worker(const StoreSession *session)
 {
@@ -467,19 +415,20 @@ store_flush(void *arg)
 {
 	const StoreSession *session = arg;
 
-	limit_step(session);
+	store_limit_step(session);
 	FAIL_POINT("flush_begin");
 	for (int i = 0; i < session->n_partitions; i++)
 		if (session->partitions[i].changed)
 			flush_partition(session, &session->partitions[i]);
 	FAIL_POINT("flush_after_partitions");
+	for (int i = 0; i < session->n_partitions; i++)
+		store_flush_pane_offsets(session, &session->partitions[i]);
 	flush_panes(session);
 	store_flush_meters(session);
 	store_flush_letters(session);
 	for (int i = 0; i < session->config->extract.n_rules; i++)
 		flush_rule_counts(session, session->config->extract.rules[i].rule_id, &session->rule_counts[i]);
-	for (const StoreRetry *retry = session->retries; retry != NULL; retry = retry->next)
-		flush_retry(retry);
+	store_flush_retries(session);
 	flush_worker(session);
 	FAIL_POINT("flush_before_commit");
 }
@@ -490,60 +439,27 @@ void
 store_read_news(void *arg)
 {
 	static SpiStatement statement = {
-		"SELECT st.config_version <> $2, EXISTS (SELECT FROM topk.dead_letter d WHERE d.source_id = $1 AND "
+		"SELECT st.config_version <> $2 OR $4 <> (SELECT coalesce(sum(p.epoch), 0) FROM topk.partition p "
+		"WHERE p.source_id = $1 AND p.partition = ANY ($3)), EXISTS (SELECT FROM topk.dead_letter d WHERE "
+		"d.source_id = $1 AND "
 		"d.partition = ANY ($3) AND d.queued) FROM topk.source_state st WHERE st.source_id = $1",
-		3,
-		{INT4OID, INT8OID, INT4ARRAYOID},
+		4,
+		{INT4OID, INT8OID, INT4ARRAYOID, INT8OID},
 		NULL};
 	StoreNews *news = arg;
 	const StoreSession *session = news->session;
+	int64 epochs = 0;
 	Datum values[] = {Int32GetDatum(session->config->source_id), Int64GetDatum(session->config->version),
-					  int4_array(session)};
+					  store_partition_array(session), (Datum) 0};
 	bool gone;
 
-	limit_step(session);
+	for (int i = 0; i < session->n_partitions; i++)
+		epochs += session->partitions[i].epoch;
+	values[3] = Int64GetDatum(epochs);
+	store_limit_step(session);
 	gone = spi_run(&statement, values, NULL) == 0;
-	news->config_changed = gone || spi_bool(0, 1);
+	news->changed = gone || spi_bool(0, 1);
 	news->letters_queued = !gone && spi_bool(0, 2);
-}
-
-static StoreRetry *
-copy_retry(uint64 row, MemoryContext context)
-{
-	StoreRetry *retry = MemoryContextAllocZero(context, sizeof(StoreRetry));
-	bytea *payload = DatumGetByteaPP(spi_datum(row, 3));
-
-	retry->dead_letter_id = spi_int64(row, 1);
-	retry->partition = spi_int32(row, 2);
-	retry->payload_len = VARSIZE_ANY_EXHDR(payload);
-	retry->payload =
-		memcpy(MemoryContextAlloc(context, retry->payload_len + 1), VARDATA_ANY(payload), retry->payload_len);
-	retry->kafka_time = time_or_none(row, 4);
-	if (retry->kafka_time == TK_NO_TIME)
-		retry->kafka_time = -1;
-	return retry;
-}
-
-void
-store_read_retries(void *arg)
-{
-	static SpiStatement statement = {"SELECT dead_letter_id, partition, payload, kafka_time FROM "
-									 "topk.dead_letter WHERE source_id = $1 AND "
-									 "partition = ANY ($2) AND queued ORDER BY dead_letter_id LIMIT 500",
-									 2,
-									 {INT4OID, INT4ARRAYOID},
-									 NULL};
-	StoreRetries *retries = arg;
-	StoreRetry **next = &retries->first;
-	Datum values[] = {Int32GetDatum(retries->session->config->source_id), int4_array(retries->session)};
-
-	limit_step(retries->session);
-	retries->n = (int) spi_run(&statement, values, NULL);
-	for (int i = 0; i < retries->n; i++)
-	{
-		*next = copy_retry(i, retries->context);
-		next = &(*next)->next;
-	}
 }
 
 void

@@ -13,9 +13,11 @@
 #include "config.h"
 #include "host.h"
 #include "pane.h"
+#include "pane_offset.h"
 #include "watermark.h"
 
 #define STORE_FENCED MAKE_SQLSTATE('T', 'K', '0', '0', '1')
+#define STORE_HELD MAKE_SQLSTATE('T', 'K', '0', '0', '2') /* by a replay: topk.check_held */
 
 /* Counts of one partition since the last flush. */
 typedef struct StoreCounts
@@ -42,6 +44,16 @@ typedef struct StoreRuleCounts
 	int64 no_item;
 } StoreRuleCounts;
 
+/* A call of topk.seek whose offset only Kafka can tell. */
+typedef struct StoreSeek
+{
+	int64 id;       /* 0: none */
+	bool has_time;  /* to a Kafka timestamp */
+	bool to_latest; /* else to an end of the log: which */
+	int64 time;     /* us */
+	int64 offset;   /* what Kafka said */
+} StoreSeek;
+
 typedef struct StorePartition
 {
 	int32 partition;
@@ -52,7 +64,10 @@ typedef struct StorePartition
 	int64 next_offset;
 	TkPartitionClock clock;
 	StoreCounts counts;
-	bool changed; /* since the last flush */
+	bool changed;               /* since the last flush */
+	int64 last_message_time;    /* Kafka's, of the message before next_offset; TK_NO_TIME: unknown */
+	TkPaneOffsets pane_offsets; /* since the last flush */
+	StoreSeek seek;             /* to be done with the claim */
 } StorePartition;
 
 /* A message that is kept as it came: a dead letter, or an event that is too late. */
@@ -105,7 +120,11 @@ typedef struct StoreSession
 /* Inside a step: what was idle is so no longer, until a broker has confirmed it again. */
 extern void store_forget_idle(int32 source_id, int worker);
 
-/* arg: StoreSession.  Takes its partitions, filling in epoch, offsets and clocks, and draws the run number.
+/* arg: StoreSession.  Fills in the seeks that wait for its partitions. */
+extern void store_load_seeks(void *arg);
+
+/* arg: StoreSession.  Does its seeks, then takes its partitions, filling in epoch, offsets and clocks, and
+ * draws the run number.
  */
 extern void store_claim(void *arg);
 
@@ -137,7 +156,7 @@ extern void store_intern_lists(void *arg);
 typedef struct StoreNews
 {
 	const StoreSession *session;
-	bool config_changed;
+	bool changed; /* the configuration, or an epoch: after a seek, or for a replay */
 	bool letters_queued;
 } StoreNews;
 
@@ -169,8 +188,32 @@ extern void store_pause(void *arg);
 /* arg: StoreSession.  Writes all that changed.  The worker marks it flushed after the commit. */
 extern void store_flush(void *arg);
 
-/* store_letter.c: the part of a flush that writes session->letters. */
+/* store_letter.c: the parts of a flush that write session->letters, and settle session->retries. */
 extern void store_flush_letters(const StoreSession *session);
+extern void store_flush_retries(const StoreSession *session);
+
+/* A partition whose log is not the one that was read. */
+typedef struct StoreLostLog
+{
+	int32 source_id;
+	int32 partition;
+} StoreLostLog;
+
+/* arg: StoreLostLog. */
+extern void store_forget_log(void *arg);
+
+/* Differs when the configuration does, or the epoch of one of the worker's partitions: after a seek. */
+typedef struct StoreVersion
+{
+	int32 source_id;
+	int worker;
+	int topic_partitions; /* look at those below this */
+	int64 config_version; /* 0: there is no such source */
+	int64 epochs;
+} StoreVersion;
+
+/* arg: StoreVersion. */
+extern void store_look_for_change(void *arg);
 
 /* What people see of a worker. */
 typedef struct StoreState
@@ -184,5 +227,16 @@ typedef struct StoreState
 
 /* arg: StoreState. */
 extern void store_note_state(void *arg);
+
+/* store_offset.c: inside steps, for the store's other files */
+extern void store_limit_step(const StoreSession *session); /* to the flush_timeout */
+extern void store_fenced(const char *what) pg_attribute_noreturn();
+extern Datum store_partition_array(const StoreSession *session);
+extern int64 store_time_or_none(uint64 row, int column);
+extern Datum store_time_datum(int64 us, char *null);
+extern void store_do_seeks(const StoreSession *session);
+extern Oid store_sketch_type(void);
+extern Datum store_sketch_datum(const TkPane *pane);
+extern void store_flush_pane_offsets(const StoreSession *session, const StorePartition *partition);
 
 #endif

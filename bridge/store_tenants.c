@@ -176,30 +176,6 @@ slot_of(const StoreSession *session, int32 partition)
 	return -1;
 }
 
-/* Only a meter of the second in which its partition stands still matters. */
-static void
-load_meters(StoreSession *session)
-{
-	static SpiStatement statement = {
-		"SELECT u.partition, u.tenant, u.quota_second, u.quota_used FROM topk.tenant_use u "
-		"JOIN topk.partition p USING (source_id, partition) WHERE u.source_id = $1 "
-		"AND u.quota_second = floor(extract(epoch FROM p.max_event_time))::bigint",
-		1,
-		{INT4OID},
-		NULL};
-	Datum values[] = {Int32GetDatum(session->config->source_id)};
-	uint64 n = spi_run(&statement, values, NULL);
-
-	for (uint64 i = 0; i < n; i++)
-	{
-		int slot = slot_of(session, spi_int32(i, 1));
-		TkText tenant = row_text(i, 2);
-
-		if (slot >= 0)
-			check_status(tk_tenant_restore(session->panes, &tenant, slot, spi_int64(i, 3), spi_int64(i, 4)));
-	}
-}
-
 static void
 load_tenants(StoreSession *session)
 {
@@ -261,8 +237,31 @@ store_load_limits(void *arg)
 
 	load_tenants(session);
 	load_days(session);
-	if (tk_limits_meter(&session->config->limits))
-		load_meters(session);
+}
+
+/* Only a meter of the second in which its partition stands still matters. */
+void
+store_load_meters(void *arg)
+{
+	static SpiStatement statement = {
+		"SELECT u.partition, u.tenant, u.quota_second, u.quota_used FROM topk.tenant_use u "
+		"JOIN topk.partition p USING (source_id, partition) WHERE u.source_id = $1 "
+		"AND u.quota_second = floor(extract(epoch FROM p.max_event_time))::bigint",
+		1,
+		{INT4OID},
+		NULL};
+	StoreSession *session = arg;
+	Datum values[] = {Int32GetDatum(session->config->source_id)};
+	uint64 n = tk_limits_meter(&session->config->limits) ? spi_run(&statement, values, NULL) : 0;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		int slot = slot_of(session, spi_int32(i, 1));
+		TkText tenant = row_text(i, 2);
+
+		if (slot >= 0)
+			check_status(tk_tenant_restore(session->panes, &tenant, slot, spi_int64(i, 3), spi_int64(i, 4)));
+	}
 }
 
 /* ---------------------------------------------------------------- in the flush */

@@ -45,9 +45,11 @@ typedef struct StoreDay
 /* arg: StoreDay.  Tells its panes all values of the day, and closes it. */
 extern void store_close_day(void *arg);
 
-/* arg: StoreSession, claimed and with panes.  What earlier runs left: meters, and days and tenants that are
- * full. */
+/* arg: StoreSession, with panes.  What earlier runs left: days and tenants that are full. */
 extern void store_load_limits(void *arg);
+
+/* arg: StoreSession, claimed and with panes.  The meters where the partitions stand. */
+extern void store_load_meters(void *arg);
 
 /* Inside the flush: writes the meters that changed. */
 extern void store_flush_meters(const StoreSession *session);

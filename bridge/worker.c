@@ -7,6 +7,7 @@
  *flushed is forgotten and read again.  A session ends when
  *	 - a flush finds itself fenced (the configuration changed, another worker took over): a new one begins;
  *	 - Kafka or memory fails: a new one begins, after a pause that grows;
+ *	 - the log does not hold the stored offset: a new one begins once somebody has decided (worker_offset.c);
  *	 - the source is gone, paused, or has fewer workers now: the process exits 0;
  *	 - the process is asked to stop: it flushes and exits 0.
  * A flush that fails for any other reason is tried again, with the session's memory and offsets held; nothing
@@ -33,7 +34,7 @@
 #define LOG_LEVEL_ERROR 3 /* of syslog */
 #define LOG_BURST 10
 #define LOG_INTERVAL (60 * TK_US_PER_SECOND)
-#define METADATA_TIMEOUT_MS 3000 /* less than DROP DATABASE waits */
+#define HELD_WAIT_MS 200
 
 /* ---------------------------------------------------------------- what people see */
 
@@ -81,8 +82,8 @@ worker_report_logs(Worker *worker)
 	}
 }
 
-static Verdict
-fail_consumer(Worker *worker, const ConsumerError *error)
+Verdict
+worker_fail_consumer(Worker *worker, const ConsumerError *error)
 {
 	int sqlstate =
 		error->fault == CONSUMER_CONFIG ? ERRCODE_INVALID_PARAMETER_VALUE : ERRCODE_CONNECTION_FAILURE;
@@ -131,7 +132,7 @@ find_partitions(Worker *worker)
 	ConsumerError error;
 
 	if (!consumer_partition_count(worker->consumer, METADATA_TIMEOUT_MS, &worker->topic_partitions, &error))
-		return fail_consumer(worker, &error);
+		return worker_fail_consumer(worker, &error);
 	session->partitions =
 		MemoryContextAllocZero(worker->context, sizeof(StorePartition) * worker->topic_partitions);
 	for (int p = worker->args.number; p < worker->topic_partitions; p += worker->config->workers)
@@ -141,62 +142,42 @@ find_partitions(Worker *worker)
 		partition->partition = p;
 		if (!consumer_log_range(worker->consumer, p, METADATA_TIMEOUT_MS, &partition->low,
 								&partition->log_end, &error))
-			return fail_consumer(worker, &error);
+			return worker_fail_consumer(worker, &error);
 		host_check_interrupts();
 	}
 	return GO_ON;
 }
 
-/* An offset that Kafka does not hold (any more) is never jumped over. */
+/* A seek came meanwhile, or a replay holds the source for a moment: no failure. */
 static Verdict
-check_offsets(Worker *worker)
+claim_refused(const Worker *worker)
 {
-	for (int i = 0; i < worker->session.n_partitions; i++)
-	{
-		const StorePartition *p = &worker->session.partitions[i];
-
-		if (p->next_offset >= p->low && p->next_offset <= p->log_end)
-			continue;
-		host_error(&worker->error, ERRCODE_DATA_EXCEPTION,
-				   "partition %d: stored offset " INT64_FORMAT " is not in the log, which holds " INT64_FORMAT
-				   " to " INT64_FORMAT " (was it cut by retention, or the topic created again?)",
-				   p->partition, p->next_offset, p->low, p->log_end);
-		return TRY_LATER;
-	}
-	return GO_ON;
-}
-
-/* Makes the session's panes, with the limits of its tenants. */
-static bool
-create_panes(Worker *worker)
-{
-	StoreSession *session = &worker->session;
-	SourceConfig *config = worker->config;
-	TkAllocator allocator = sketch_memory(worker->context);
-
-	config->limits.n_partitions = session->n_partitions;
-	config->limits.topic_partitions = worker->topic_partitions;
-	session->panes =
-		tk_pane_set_create(&allocator, &config->extract, config->k, config->capacity, (uint32) session->run);
-	return session->panes != NULL && tk_pane_set_limit(session->panes, &config->limits) == TK_OK;
+	if (worker->error.sqlstate == STORE_HELD)
+		host_wait(HELD_WAIT_MS);
+	return worker->error.sqlstate == STORE_HELD || worker->error.sqlstate == STORE_FENCED ? AGAIN : TRY_LATER;
 }
 
 static Verdict
 claim(Worker *worker)
 {
 	StoreSession *session = &worker->session;
+	TkAllocator allocator = sketch_memory(worker->context);
 
 	if (!host_try(store_claim, session, &worker->error))
-		return TRY_LATER;
+		return claim_refused(worker);
 	FAIL_POINT("claim_after_commit");
-	if (create_panes(worker))
+	worker_note_claim(worker);
+	for (int i = 0; i < session->n_partitions; i++)
+		tk_pane_offsets_init(&session->partitions[i].pane_offsets, &allocator);
+	if (worker_create_panes(session, worker->config, worker->topic_partitions, worker->context))
 	{
-		if (!host_try(store_load_limits, session, &worker->error))
+		if (!host_try(store_load_limits, session, &worker->error) ||
+			!host_try(store_load_meters, session, &worker->error))
 			return TRY_LATER;
 		worker->intake = intake_create(session, worker->context);
 	}
 	if (worker->intake != NULL)
-		return check_offsets(worker);
+		return worker_check_offsets(worker);
 	host_error(&worker->error, ERRCODE_OUT_OF_MEMORY, "out of memory for a session");
 	return TRY_LATER;
 }
@@ -213,10 +194,10 @@ assign(Worker *worker)
 	for (int i = 0; i < n; i++)
 	{
 		partitions[i] = session->partitions[i].partition;
-		offsets[i] = session->partitions[i].next_offset;
+		offsets[i] = worker_first_offset(&session->partitions[i]);
 	}
 	if (n > 0 && !consumer_assign(worker->consumer, partitions, offsets, n, &error))
-		return fail_consumer(worker, &error);
+		return worker_fail_consumer(worker, &error);
 	worker->events = TOPK_CREATE_WAIT_EVENT_SET(worker->context, 3);
 	AddWaitEventToSet(worker->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(worker->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
@@ -235,8 +216,10 @@ open_session(Worker *worker)
 	worker->consumer = consumer_open(worker->config->properties, worker->config->n_properties,
 									 worker->config->topic, host_setting("topk.prefetch_memory"), &error);
 	if (worker->consumer == NULL)
-		return fail_consumer(worker, &error);
+		return worker_fail_consumer(worker, &error);
 	verdict = find_partitions(worker);
+	if (verdict == GO_ON)
+		verdict = worker_resolve_seeks(worker);
 	if (verdict == GO_ON)
 		verdict = claim(worker);
 	if (verdict == GO_ON)
@@ -307,6 +290,8 @@ read_batch(Worker *worker, int64 now, int *n)
 		}
 		else if (!intake_take(worker->intake, &events[i], now))
 		{
+			if (worker->intake->lost_log >= 0)
+				return worker_log_lost(worker);
 			worker->error = worker->intake->error;
 			return TRY_LATER;
 		}
@@ -340,7 +325,7 @@ check_topic(Worker *worker, int64 now)
 		return GO_ON;
 	worker->next_partitions_check = now + host_setting("topk.partition_scan_interval") * TK_US_PER_SECOND;
 	if (!consumer_partition_count(worker->consumer, LOG_END_TIMEOUT_MS, &count, &error))
-		return error.fault == CONSUMER_NO_TOPIC ? fail_consumer(worker, &error) : GO_ON;
+		return error.fault == CONSUMER_NO_TOPIC ? worker_fail_consumer(worker, &error) : GO_ON;
 	if (count == worker->topic_partitions)
 		return GO_ON;
 	return worker_flush(worker) == EXIT ? EXIT : AGAIN;
@@ -431,6 +416,8 @@ topk_worker_main(Datum arg)
 			pause_after_failure(worker, ++failures);
 		if (worker->lingering)
 			proc_exit(1); /* the manager starts another */
+		if (verdict == STUCK)
+			worker_wait_until_changed(worker);
 		host_check_interrupts();
 	}
 	worker_note_state(worker, "stopped", NULL);

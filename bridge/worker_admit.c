@@ -1,15 +1,29 @@
 /*
- * worker_admit.c - before a flush: who is let in of the tenants and values that are new (tenant.h).
+ * worker_admit.c - the limits of tenants: panes that know them, and before a flush who is let in of the
+ * tenants and values that are new (tenant.h).
  *
  * Each step is a transaction of its own, so that a flush never waits for another worker.  What is in memory
  * changes only after a commit.  Where such a change fails halfway the session is thrown away.
  */
 #include "postgres.h"
 
+#include "sketch_memory.h"
 #include "store_tenants.h"
 #include "worker.h"
 
 #define NAMES_PER_STEP 1000
+
+bool
+worker_create_panes(StoreSession *session, SourceConfig *config, int topic_partitions, MemoryContext context)
+{
+	TkAllocator allocator = sketch_memory(context);
+
+	config->limits.n_partitions = session->n_partitions;
+	config->limits.topic_partitions = topic_partitions;
+	session->panes =
+		tk_pane_set_create(&allocator, &config->extract, config->k, config->capacity, (uint32) session->run);
+	return session->panes != NULL && tk_pane_set_limit(session->panes, &config->limits) == TK_OK;
+}
 
 static bool
 failed(HostError *error, TkStatus status)
@@ -42,9 +56,8 @@ admit_some_tenants(StoreSession *session, TkTenant *tenant, HostError *error)
 }
 
 bool
-worker_admit_tenants(Worker *worker, HostError *error)
+worker_admit_tenants(StoreSession *session, HostError *error)
 {
-	StoreSession *session = &worker->session;
 	TkTenant *tenant;
 
 	while ((tenant = tk_tenant_next_new(session->panes)) != NULL)
@@ -76,9 +89,8 @@ admit_some_values(StoreSession *session, TkListDay *entry, HostError *error)
 }
 
 bool
-worker_admit_values(Worker *worker, HostError *error)
+worker_admit_values(StoreSession *session, HostError *error)
 {
-	StoreSession *session = &worker->session;
 	TkListDay *entry;
 	TkDimensionDay *day;
 

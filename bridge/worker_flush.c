@@ -20,17 +20,15 @@
 
 /* Gives ids to new families, each in a transaction of its own, so that a flush never waits for another's. */
 static bool
-intern_families(Worker *worker, HostError *error)
+intern_families(StoreSession *session, MemoryContext context, HostError *error)
 {
-	StoreSession *session = &worker->session;
 	TkFamily *family;
 
 	while ((family = tk_pane_next_new_family(session->panes)) != NULL)
 	{
 		StoreFamily intern = {.session = session, .family = family};
 
-		intern.across_ids =
-			MemoryContextAllocZero(worker->context, sizeof(int64) * Max(family->n_dimensions, 1));
+		intern.across_ids = MemoryContextAllocZero(context, sizeof(int64) * Max(family->n_dimensions, 1));
 		if (!host_try(store_intern_family, &intern, error))
 			return false;
 		family->all->list_id = intern.all_id;
@@ -52,14 +50,14 @@ intern_families(Worker *worker, HostError *error)
 }
 
 static bool
-intern_lists(Worker *worker, HostError *error)
+intern_lists(StoreSession *session, HostError *error)
 {
 	TkList *list;
 
-	while ((list = tk_pane_next_new_list(worker->session.panes)) != NULL)
+	while ((list = tk_pane_next_new_list(session->panes)) != NULL)
 	{
 		int64 ids[LISTS_PER_STEP];
-		StoreLists lists = {.session = &worker->session, .first = list, .ids = ids};
+		StoreLists lists = {.session = session, .first = list, .ids = ids};
 
 		for (TkList *next = list; next != NULL && lists.n < LISTS_PER_STEP; next = next->next_new)
 			lists.n++;
@@ -75,6 +73,13 @@ intern_lists(Worker *worker, HostError *error)
 		}
 	}
 	return true;
+}
+
+bool
+worker_intern(StoreSession *session, MemoryContext context, HostError *error)
+{
+	return worker_admit_tenants(session, error) && intern_families(session, context, error) &&
+		   worker_admit_values(session, error) && intern_lists(session, error);
 }
 
 static void
@@ -127,6 +132,7 @@ flushed(Worker *worker)
 		session->partitions[i].stored_offset = session->partitions[i].next_offset;
 		session->partitions[i].changed = false;
 		memset(&session->partitions[i].counts, 0, sizeof(StoreCounts));
+		tk_pane_offsets_clear(&session->partitions[i].pane_offsets);
 	}
 	memset(session->rule_counts, 0, sizeof(StoreRuleCounts) * session->config->extract.n_rules);
 	tk_pane_flushed(session->panes);
@@ -143,8 +149,7 @@ try_flush(Worker *worker, HostError *error)
 	instr_time took;
 
 	INSTR_TIME_SET_CURRENT(start);
-	if (!worker_admit_tenants(worker, error) || !intern_families(worker, error) ||
-		!worker_admit_values(worker, error) || !intern_lists(worker, error) ||
+	if (!worker_intern(&worker->session, worker->context, error) ||
 		!host_try(store_flush, &worker->session, error))
 		return false;
 	INSTR_TIME_SET_CURRENT(took);
@@ -232,15 +237,17 @@ seal(Worker *worker, bool everything, int64 now)
 		   (worker->watermark == TK_NO_TIME ? 0 : tk_pane_seal(worker->session.panes, worker->watermark));
 }
 
-/* Looks again whether silent partitions are at the end of their logs: only a broker that answers can say so.
+/*
+ * Looks again whether silent partitions are at the end of their logs: only a broker that answers can say so.
+ * False: a log has become shorter than what was read of it.
  */
-static void
+static bool
 check_log_ends(Worker *worker, int64 now)
 {
 	const TkTimeRules *rules = &worker->config->extract.time;
 
 	if (now < worker->next_log_end_check)
-		return;
+		return true;
 	worker->next_log_end_check = now + Min(LOG_END_INTERVAL, Max(rules->idle_timeout / 3, TK_US_PER_SECOND));
 	for (int i = 0; i < worker->session.n_partitions; i++)
 	{
@@ -254,6 +261,8 @@ check_log_ends(Worker *worker, int64 now)
 		if (p->next_offset != p->stored_offset)
 			continue; /* it is being read: an end will be told */
 		reached = consumer_log_range(worker->consumer, p->partition, LOG_END_TIMEOUT_MS, &low, &high, &error);
+		if (reached && high < p->next_offset)
+			return false;
 		tk_clock_set_at_end(&p->clock, rules, reached && high <= p->next_offset, now);
 		if (reached && high != p->log_end)
 		{
@@ -263,6 +272,7 @@ check_log_ends(Worker *worker, int64 now)
 		p->changed |= p->clock.idle != was_idle;
 		host_check_interrupts();
 	}
+	return true;
 }
 
 static bool
@@ -298,7 +308,8 @@ worker_flush_if_due(Worker *worker, int64 now)
 	verdict = worker_take_news(worker, now);
 	if (verdict != GO_ON)
 		return verdict;
-	check_log_ends(worker, now);
+	if (!check_log_ends(worker, now))
+		return worker_flush(worker) == EXIT ? EXIT : AGAIN; /* the next session will see how it is */
 	note_log_ends(worker);
 	sealed = seal(worker, squeezed, now);
 	if (sealed == 0 && !any_partition_changed(worker) && now - worker->last_flush < HEARTBEAT)

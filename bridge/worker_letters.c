@@ -47,7 +47,7 @@ worker_take_news(Worker *worker, int64 now)
 	worker->next_news = now + NEWS_INTERVAL;
 	if (!host_try(store_read_news, &news, &error))
 		return GO_ON; /* the flush will say it */
-	if (news.config_changed)
+	if (news.changed)
 		return AGAIN;
 	return news.letters_queued ? take_retries(worker, now) : GO_ON;
 }

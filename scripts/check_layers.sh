@@ -27,8 +27,8 @@ forbid()
 }
 
 postgresql='postgres\.h|fmgr\.h|c\.h|access/|catalog/|commands/|executor/|lib/|nodes/|storage/|utils/|miscadmin\.h'
-pure=(bridge/{event_time,watermark,path,rule_filter,text_pool,extract,extract_rule,counted_memory,shape,family,tenant,guard,pane,redis_address,redis_slot}.c bridge/decode_json.cc
-    bridge/{event_time,watermark,decode,rule_filter,text_pool,extract,extractor,counted_memory,tenant,pane,pane_set,redis_address,redis_slot}.h)
+pure=(bridge/{event_time,watermark,path,rule_filter,text_pool,extract,extract_rule,counted_memory,shape,family,tenant,guard,pane,pane_offset,redis_address,redis_slot}.c bridge/decode_json.cc
+    bridge/{event_time,watermark,decode,rule_filter,text_pool,extract,extractor,counted_memory,tenant,pane,pane_set,pane_offset,redis_address,redis_slot}.h)
 not_consumer=(bridge/!(consumer).c bridge/*.cc bridge/*.h)
 behind_redis='redis_(command|script|link|tls|cluster|sentinel|write)\.h'
 redis=(bridge/redis_{client,link,tls,cluster,sentinel,write}.c bridge/redis_*.h)
@@ -44,7 +44,7 @@ forbid 'redis_client.h shows what is behind it' "hiredis|$behind_redis" bridge/r
 forbid 'the edge to Kafka includes another part' "$postgresql|host\.h|store\.h|redis_client\.h" bridge/consumer.[ch]
 forbid 'the edge to Redis includes another part' "$postgresql|host\.h|store\.h|consumer\.h" "${redis[@]}"
 forbid 'an edge to PostgreSQL includes another edge' 'consumer\.h|redis_client\.h|librdkafka|hiredis' \
-    bridge/{store,store_letter,config,publish_store,spi_util}.[ch]
+    bridge/{store,store_letter,config,publish_store,spi_util}.[ch] bridge/store_offset.c bridge/replay_store.[ch]
 
 [ "$failed" -eq 0 ] && echo "layers: nobody includes what it must not know"
 exit "$failed"

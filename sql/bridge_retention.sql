@@ -28,6 +28,7 @@ BEGIN
                        'SELECT list_id, @extschema@.topk_merge(sketch ORDER BY window_start) FROM topk.%I JOIN topk.list l USING (list_id) '
                        'WHERE l.dimension = ''all'' GROUP BY list_id ORDER BY list_id '
                        'ON CONFLICT (list_id) DO UPDATE SET sketch = a.sketch OPERATOR(@extschema@.||) excluded.sketch', leaf.name);
+        PERFORM topk.note_archived(src, leaf.until);
     END IF;
     EXECUTE format('DROP TABLE topk.%I', leaf.name);
     DELETE FROM topk.win_state ws WHERE ws.window_id = leaf.window_id AND ws.window_start >= leaf.start AND ws.window_start < leaf.until;
@@ -99,7 +100,8 @@ BEGIN
         PERFORM FROM topk.partition p WHERE p.source_id = src ORDER BY p.partition FOR UPDATE;
         UPDATE topk.partition p SET epoch = p.epoch + 1 WHERE p.source_id = src;
         PERFORM topk.lock_windows(src);
-        DELETE FROM topk.list l WHERE l.list_id IN (SELECT topk.unused_lists(src));
+        DELETE FROM topk.list l WHERE l.list_id IN (SELECT topk.unused_lists(src))
+            AND NOT EXISTS (SELECT FROM topk.replay_job j WHERE j.source_id = src AND j.finished_at IS NULL); -- it holds ids too
         GET DIAGNOSTICS collected = ROW_COUNT;
     END IF;
     UPDATE topk.closer c SET collected_at = now() WHERE c.source_id = src;

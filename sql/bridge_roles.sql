@@ -2,7 +2,7 @@
 -- Who may do what.  It comes after all functions and tables: what it does not name, nobody but the owner may use.
 --
 --   topk_admin      creates, alters and drops; may do what topk_operator may
---   topk_operator   pauses, resumes, sets the number of workers, reads messages; may do what topk_reader may
+--   topk_operator   pauses, resumes, sets the number of workers, seeks and replays, reads messages; may do what topk_reader may
 --   topk_reader     all results and statistics, but no message
 --   topk_tenant     results, of the tenants that its member is mapped to (bridge_row_security.sql)
 --
@@ -61,7 +61,8 @@ BEGIN
     FOR g IN SELECT * FROM (VALUES
         ('topk_admin', true, '{create_source,alter_source,drop_source,create_rule,alter_rule,drop_rule,create_sink,alter_sink,drop_sink,
             create_window,alter_window,drop_window,create_tenant,alter_tenant,drop_tenant,adopt}'::text[]),
-        ('topk_operator', true, '{pause,resume,set_parallelism,test_rule,check_source,preview,resync_sink,retry_dead_letters,purge_dead_letters}'),
+        ('topk_operator', true, '{pause,resume,set_parallelism,test_rule,check_source,preview,resync_sink,retry_dead_letters,purge_dead_letters,
+            seek,replay,cancel_replay}'),
         ('topk_reader', false, '{mirror,mirror_window,mirror_global,mirror_items,sink_windows,redis_expiry,redis_key,redis_escape,
             template_variables,source_watermark,process_runs,at_home,system_id,tenant_settings,dead_letter_reasons}'),
         ('topk_reader, topk_tenant', false, '{top,top_between,source_id,find_window,newest_window,check_retained,check_filter,check_n,
@@ -86,8 +87,10 @@ $$;
 -- Tables and views.
 GRANT SELECT ON topk.source, topk.rule, topk.source_window, topk.sink, topk.tenant, topk.home, topk.source_state, topk.closer, topk.partition,
     topk.rule_count, topk.adoption, topk.list, topk.live, topk.win, topk.win_state, topk.archive, topk.worker, topk.publisher, topk.publication,
-    topk.tenant_use, topk.tenant_seen, topk.dimension_day, topk.list_day, topk.list_use TO topk_reader;
-GRANT SELECT ON topk.stat_source, topk.stat_rule, topk.stat_worker, topk.stat_watermark, topk.stat_partition, topk.stat_sink TO topk_reader;
+    topk.tenant_use, topk.tenant_seen, topk.dimension_day, topk.list_day, topk.list_use,
+    topk.pane_offset, topk.seek_log, topk.replay_job TO topk_reader;
+GRANT SELECT ON topk.stat_source, topk.stat_rule, topk.stat_worker, topk.stat_watermark, topk.stat_partition, topk.stat_sink,
+    topk.stat_replay TO topk_reader;
 GRANT SELECT ON topk.window_sketch, topk.top_items, topk.top_items_by_value, topk.global_sketch, topk.top_items_global, topk.stat_tenant,
     topk.stat_dimension TO topk_reader, topk_tenant;
 GRANT SELECT, DELETE ON topk.dead_letter, topk.late_event TO topk_operator;

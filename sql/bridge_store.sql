@@ -6,7 +6,8 @@
 -- unsealed is sealed, since nobody adds to it any more.  `low` and `high` are the ends of the log just now.
 CREATE FUNCTION topk.claim_partitions(
     src integer, worker integer, partitions integer[], low bigint[], high bigint[],
-    OUT partition integer, OUT epoch bigint, OUT next_offset bigint, OUT max_event_time timestamptz, OUT watermark timestamptz
+    OUT partition integer, OUT epoch bigint, OUT next_offset bigint, OUT max_event_time timestamptz, OUT watermark timestamptz,
+    OUT last_message_time timestamptz
 ) RETURNS SETOF record LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -22,6 +23,8 @@ BEGIN
     ON CONFLICT DO NOTHING;
 
     PERFORM FROM topk.partition p WHERE p.source_id = src AND p.partition = ANY (partitions) ORDER BY p.partition FOR UPDATE;
+    PERFORM topk.check_held(src);
+    PERFORM topk.prune_pane_offsets(src, partitions, low);
     UPDATE topk.partition p SET epoch = p.epoch + 1, idle = false, at_end_since = NULL, log_end = u.high
     FROM unnest(partitions, high) AS u(n, high) WHERE p.source_id = src AND p.partition = u.n;
     UPDATE topk.live l SET sealed = true
@@ -33,7 +36,7 @@ BEGIN
     WHERE p.source_id = src AND p.partition = ANY (partitions)
     ON CONFLICT DO NOTHING;
 
-    RETURN QUERY SELECT p.partition, p.epoch, p.next_offset, p.max_event_time, p.watermark
+    RETURN QUERY SELECT p.partition, p.epoch, p.next_offset, p.max_event_time, p.watermark, p.last_message_time
     FROM topk.partition p WHERE p.source_id = src AND p.partition = ANY (partitions) ORDER BY p.partition;
 END
 $$;

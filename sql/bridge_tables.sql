@@ -153,6 +153,7 @@ CREATE TABLE topk.closer (
     source_id     integer PRIMARY KEY REFERENCES topk.source ON DELETE CASCADE,
     pid           integer,
     watermark     timestamptz,                 -- of the source; never goes back
+    archived_until timestamptz,                -- the coarsest windows before this are in topk.archive
     last_close_at timestamptz,
     collected_at  timestamptz,                 -- when lists that are no longer used were looked for
     last_error    text,
@@ -183,6 +184,8 @@ CREATE TABLE topk.partition (
     over_quota     bigint NOT NULL DEFAULT 0,
     tenant_disabled bigint NOT NULL DEFAULT 0,
     updated_at     timestamptz NOT NULL DEFAULT now(),
+    last_message_time timestamptz,             -- Kafka's, of the last message read: tells a topic that was created again
+    unrecorded_until  timestamptz,             -- panes before this may be missing in topk.pane_offset
     PRIMARY KEY (source_id, partition)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE topk.partition IS 'per Kafka partition: the next offset to read, its watermark and its counts, as of the last flush';

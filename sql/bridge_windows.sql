@@ -99,7 +99,8 @@ BEGIN
     RETURN (SELECT count(*) FILTER (WHERE topk.make_leaf(n.d, n.start)) FROM (
         SELECT DISTINCT ON (d.window_id, date_bin(topk.leaf_size(d.size), b.start, 'epoch')) d, b.start
         FROM topk.source_window d
-        CROSS JOIN (SELECT DISTINCT l.pane FROM topk.live l WHERE l.source_id = src) l
+        CROSS JOIN (SELECT l.pane FROM topk.live l WHERE l.source_id = src
+                    UNION SELECT r.pane FROM topk.replay_pane r JOIN topk.replay_job j USING (replay_id) WHERE j.source_id = src) l
         CROSS JOIN LATERAL (SELECT topk.window_start(d, l.pane) AS start) w
         CROSS JOIN LATERAL (VALUES (w.start), (w.start + topk.leaf_size(d.size) / 10)) b(start)
         WHERE d.source_id = src) n);

@@ -20,7 +20,8 @@ CREATE TEMP TABLE classified (name text, class text);
 INSERT INTO classified SELECT name, class FROM (VALUES
     ('admin', '{create_source,alter_source,drop_source,create_rule,alter_rule,drop_rule,create_sink,alter_sink,drop_sink,
         create_window,alter_window,drop_window,create_tenant,alter_tenant,drop_tenant,adopt}'::text[]),
-    ('operator', '{pause,resume,set_parallelism,test_rule,check_source,preview,resync_sink,retry_dead_letters,purge_dead_letters}'),
+    ('operator', '{pause,resume,set_parallelism,test_rule,check_source,preview,resync_sink,retry_dead_letters,purge_dead_letters,
+        seek,replay,cancel_replay}'),
     ('reader', '{mirror,mirror_window,mirror_global,mirror_items,sink_windows,redis_expiry,redis_key,redis_escape,template_variables,
         source_watermark,process_runs,at_home,system_id,tenant_settings,dead_letter_reasons}'),
     ('result', '{top,top_between,source_id,find_window,newest_window,check_retained,check_filter,check_n,check_range,check_stretch,
@@ -33,7 +34,10 @@ INSERT INTO classified SELECT name, class FROM (VALUES
         check_path,check_reset,check_rule_row,check_server,check_sink_overlap,check_sink_row,check_source_row,check_template,
         check_tenant_row,claim_partitions,close,close_day,close_due,closed_days,config_changed,drop_leaf,find_tenant,forget_days,
         forget_idle,intern_family,intern_list,kafka_validator,leaf_size,make_leaves,path_error,redis_validator,
-        unshare_list,unshare_lists,unshare_tenant_lists,us,wake}')) v(class, names), unnest(v.names) AS name;
+        unshare_list,unshare_lists,unshare_tenant_lists,us,wake,
+        move_offset,check_seek,resolve_seek,forget_pane_offsets,prune_pane_offsets,note_archived,time_path_changed,
+        replay_gone,whole_windows,windows_within,replay_obstacle,replay_windows,begin_replay,replay_ranges,merge_replay,hold_replay,
+        check_held,retained_from,swap_panes,swap_windows,swap_replay}')) v(class, names), unnest(v.names) AS name;
 
 CREATE TEMP VIEW func AS
     SELECT p.oid, p.proname::text AS name, p.prosecdef, p.proconfig FROM pg_proc p WHERE p.pronamespace = 'topk'::regnamespace;
@@ -59,10 +63,11 @@ WHERE p.pronamespace <> 'topk'::regnamespace;
 CREATE TEMP TABLE readable (name text, class text);
 INSERT INTO readable SELECT name, class FROM (VALUES
     ('reader', '{source,rule,sink,home,source_state,closer,partition,rule_count,adoption,worker,publisher,publication,tenant_seen,list_day,list_use,
-        stat_source,stat_rule,stat_worker,stat_watermark,stat_partition,stat_sink}'::text[]),
+        stat_source,stat_rule,stat_worker,stat_watermark,stat_partition,stat_sink,stat_replay,seek_log,replay_job,pane_offset}'::text[]),
     -- the tables among them through their policies (row_security.sql)
     ('result', '{source_window,tenant,list,live,win,win_state,archive,tenant_use,dimension_day,window_sketch,top_items,top_items_by_value,global_sketch,top_items_global,stat_tenant,stat_dimension}'),
-    ('operator', '{dead_letter,late_event}')) v(class, names), unnest(v.names) AS name;
+    ('operator', '{dead_letter,late_event}'),
+    ('internal', '{replay_pane,replay_win}')) v(class, names), unnest(v.names) AS name;
 CREATE TEMP VIEW relation AS
     SELECT c.oid, c.relname::text AS name, c.relkind FROM pg_class c WHERE c.relnamespace = 'topk'::regnamespace AND c.relkind IN ('r', 'p', 'v');
 SELECT is_empty('SELECT name FROM relation EXCEPT SELECT name FROM readable', 'every table has a class');
@@ -104,6 +109,8 @@ SELECT lives_ok($$SELECT topk.create_tenant('s', 'x', k => 5), topk.alter_tenant
 SELECT throws_ok($$UPDATE topk.source SET owner = 10$$, '42501', NULL, '... but may not write the tables');
 SET LOCAL ROLE topk_test_operator;
 SELECT lives_ok($$SELECT topk.pause('s')$$, 'an operator pauses');
+SELECT throws_ok($$SELECT topk.seek('s', to_position => 'latest')$$, '42704', NULL, '... seeks, where there is a partition');
+SELECT throws_ok($$SELECT topk.replay('s', 'yesterday', 'today')$$, '55000', NULL, '... replays, where there is something to read');
 SELECT throws_ok($$SELECT topk.drop_source('s')$$, '42501', NULL, '... but may not drop');
 SELECT is(state, 'paused', '... and sees it') FROM topk.stat_source;
 SET LOCAL ROLE topk_reader;
