@@ -203,6 +203,17 @@ tk_guard_next_new(TkPaneSet *set)
 	return entry;
 }
 
+int
+tk_guard_run(const TkListDay *first, int most)
+{
+	int n = 0;
+
+	for (const TkListDay *entry = first; entry != NULL && n < most && !is_settled(entry);
+		 entry = entry->next_new)
+		n++;
+	return n;
+}
+
 TkStatus
 tk_guard_settle(TkPaneSet *set, TkListDay *entry, int64_t list_id)
 {

@@ -153,6 +153,9 @@ void tk_tenant_flushed(TkPaneSet *set);
  * all values of each day that has overflowed (tk_guard_know), and close it.
  */
 TkListDay *tk_guard_next_new(TkPaneSet *set);
+
+/* How many entries from `first` on, along next_new, are new: `most` at most.  Those behind may be void. */
+int tk_guard_run(const TkListDay *first, int most);
 TkStatus tk_guard_settle(TkPaneSet *set, TkListDay *entry, int64_t list_id); /* 0: refused */
 void tk_guard_sweep(TkPaneSet *set);
 TkDimensionDay *tk_guard_next_overflowed(TkPaneSet *set);

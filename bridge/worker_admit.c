@@ -70,11 +70,10 @@ static bool
 admit_some_values(StoreSession *session, TkListDay *entry, HostError *error)
 {
 	int64 ids[NAMES_PER_STEP];
-	StoreClaims claims = {.session = session, .first = entry, .ids = ids};
+	StoreClaims claims = {
+		.session = session, .first = entry, .n = tk_guard_run(entry, NAMES_PER_STEP), .ids = ids};
 	bool ok = true;
 
-	for (TkListDay *next = entry; next != NULL && claims.n < NAMES_PER_STEP; next = next->next_new)
-		claims.n++;
 	if (!host_try(store_admit_values, &claims, error))
 		return false;
 	for (int i = 0; i < claims.n && ok; i++)

@@ -233,8 +233,19 @@ settle_values(TkPaneSet *set)
 	TkDimensionDay *day;
 	TkStatus status = TK_OK;
 
+	/* several at a time, as workers do */
 	while (status == TK_OK && (entry = tk_guard_next_new(set)) != NULL)
-		status = tk_guard_settle(set, entry, store_admit(entry));
+	{
+		for (int n = tk_guard_run(entry, 5); n > 0 && status == TK_OK; n--)
+		{
+			TkListDay *next = entry->next_new;
+
+			check(entry->list->family->redirect == NULL,
+				  "only values of tenants that were let in are asked for");
+			status = tk_guard_settle(set, entry, store_admit(entry));
+			entry = next;
+		}
+	}
 	tk_guard_sweep(set);
 	while (status == TK_OK && (day = tk_guard_next_overflowed(set)) != NULL)
 		status = close_day(set, day);
