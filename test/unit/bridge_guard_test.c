@@ -11,36 +11,12 @@
 #include <string.h>
 
 #include "../../bridge/tenant.h"
+#include "bridge_alloc.h"
 #include "bridge_tap.h"
 
 #define D TK_US_PER_DAY
 #define S TK_US_PER_SECOND
 #define MAX_ADMITTED 4096
-
-static int live_blocks;
-static int allocations_until_failure = -1;
-
-static void *
-test_alloc(void *arg, size_t size)
-{
-	(void) arg;
-	if (allocations_until_failure == 0)
-		return NULL;
-	if (allocations_until_failure > 0)
-		allocations_until_failure--;
-	live_blocks++;
-	return malloc(size);
-}
-
-static void
-test_release(void *arg, void *block)
-{
-	(void) arg;
-	live_blocks--;
-	free(block);
-}
-
-static const TkAllocator allocator = {test_alloc, test_release, NULL};
 
 /* `user` is in every rule of the item type, so its list across values is shared; `page` is not. */
 static const TkDimension view_dimensions[] = {{"page", 0, ""}, {"user", 0, ""}};

@@ -6,36 +6,10 @@
 #include <string.h>
 
 #include "../../bridge/pane.h"
+#include "bridge_alloc.h"
 #include "bridge_tap.h"
 
 #define M TK_US_PER_MINUTE
-
-/* ---- an allocator that counts, and that can fail ---- */
-
-static int live_blocks;
-static int allocations_until_failure = -1; /* negative: never */
-
-static void *
-test_alloc(void *arg, size_t size)
-{
-	(void) arg;
-	if (allocations_until_failure == 0)
-		return NULL;
-	if (allocations_until_failure > 0)
-		allocations_until_failure--;
-	live_blocks++;
-	return malloc(size);
-}
-
-static void
-test_release(void *arg, void *block)
-{
-	(void) arg;
-	live_blocks--;
-	free(block);
-}
-
-static const TkAllocator allocator = {test_alloc, test_release, NULL};
 
 /* ---- a configuration: urls by device and category, or by device only; products by shop ---- */
 
