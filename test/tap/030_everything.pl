@@ -38,10 +38,10 @@ $pipeline->value("SELECT topk.create_window('clicks', '5-minutes', '5 minutes', 
     SELECT topk.create_window('clicks', 'india', '1 day', '30 days', time_zone => 'Asia/Kolkata')");
 
 # Twenty minutes around midnight in India: fast on partitions 0 and 1, slow on 2, nothing on 3.
-my ($fast, $slow) = (120_000, 5_000);
+my ($fast, $slow) = (80_000, 4_000);
 my @stream = ('--start' => '2025-06-01T18:20:00Z', '--span' => 1200, '--disorder' => 5, '--late' => 0.01, '--late-by' => '65-300',
     '--malformed' => 0.001, '--no-rule' => 0.01, '--no-item' => 0.01, '--tenants' => 3, '--items' => 5000);
-$kafka->generate_in_background('events', "$dir/slow.log", @stream, '--events' => $slow, '--rate' => 500, '--seed' => 2,
+$kafka->generate_in_background('events', "$dir/slow.log", @stream, '--events' => $slow, '--rate' => 400, '--seed' => 2,
     '--partition-shares' => '0,0,1,0');
 my $generated = $kafka->generate('events', @stream, '--events' => $fast, '--partition-shares' => '6,4,0,0');
 my $kinds = grep { m{/} && $generated->{$_} > 0 } keys %{$generated};
@@ -79,7 +79,7 @@ $pipeline->wait_for("SELECT count(*) FROM topk.top_items WHERE window_name IN ('
 
 my $summary = $pipeline->recount;
 is($summary->{events}, $events, 'all events are in the topic');
-for my $least ([ late => 400 ], [ too_late => 100 ], [ dead_letters => 250 ], [ no_rule => 1000 ], [ no_item => 1000 ], [ over_quota => 1000 ],
+for my $least ([ late => 250 ], [ too_late => 100 ], [ dead_letters => 200 ], [ no_rule => 1000 ], [ no_item => 1000 ], [ over_quota => 300 ],
     [ tenant_disabled => 40 ])
 {
     my ($count, $n) = @{$least};
