@@ -30,7 +30,7 @@ $pipeline->setup(
         global_key => 'topk:%tenant%:global:%item_type%', global_meta_key => 'meta:%tenant%:global:%item_type%'
     },
     tenants => [
-        { tenant => 'tenant-1', items_per_second => 160 },
+        { tenant => 'tenant-1', items_per_second => 80 },
         { tenant => 'tenant-2', dimensions => ['deviceType'], k => 20, capacity => 400 },
         { tenant => 'closed',   enabled => JSON::PP::false }
     ]);
@@ -62,13 +62,13 @@ sub event
 }
 
 my @by_hand;
-for my $n (1 .. 20)
+for my $n (1 .. 6)
 {
     my $partition = $n % 3;
     my @messages  = (
-        (map { event($partition, "tenant-$_", '2099-01-01T00:00:00Z') } 1 .. 3, 1 .. 3, 1 .. 3),
-        (map { event($partition, "tenant-$_", '2025-06-01T12:00:00Z') } 1 .. 3),
-        (map { event($partition, 'closed', '2025-06-01T18:39:30Z') } 1 .. 2));
+        (map { event($partition, "tenant-$_", '2099-01-01T00:00:00Z') } (1 .. 3) x 6),
+        (map { event($partition, "tenant-$_", '2025-06-01T12:00:00Z') } (1 .. 3) x 3),
+        (map { event($partition, 'closed', '2025-06-01T18:39:30Z') } 1 .. 8));
     $kafka->produce('events', @messages);
     push @by_hand, @messages;
 }
@@ -79,7 +79,7 @@ $pipeline->wait_for("SELECT count(*) FROM topk.top_items WHERE window_name IN ('
 
 my $summary = $pipeline->recount;
 is($summary->{events}, $events, 'all events are in the topic');
-for my $least ([ late => 250 ], [ too_late => 100 ], [ dead_letters => 200 ], [ no_rule => 1000 ], [ no_item => 1000 ], [ over_quota => 300 ],
+for my $least ([ late => 250 ], [ too_late => 100 ], [ dead_letters => 200 ], [ no_rule => 500 ], [ no_item => 500 ], [ over_quota => 300 ],
     [ tenant_disabled => 40 ])
 {
     my ($count, $n) = @{$least};
