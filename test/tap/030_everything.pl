@@ -23,7 +23,7 @@ my $pipeline = TopK::Test::Pipeline->new('main', kafka => $kafka, redis => $redi
 $pipeline->setup(
     source => {
         workers => 2, tenant_path => 'metadata.tenant', flush_interval => '200 milliseconds', idle_timeout => '3 seconds',
-        allowed_lateness => '2 minutes', late_policy => 'keep'
+        out_of_orderness => '10 seconds', allowed_lateness => '2 minutes', late_policy => 'keep'
     },
     sink => {
         window_key => 'topk:%tenant%:%window%:%dimension%:%minutes%', meta_key => 'meta:%tenant%:%window%:%dimension%:%minutes%',
@@ -79,7 +79,7 @@ $pipeline->wait_for("SELECT count(*) FROM topk.top_items WHERE window_name IN ('
 
 my $summary = $pipeline->recount;
 is($summary->{events}, $events, 'all events are in the topic');
-for my $least ([ late => 250 ], [ too_late => 100 ], [ dead_letters => 200 ], [ no_rule => 500 ], [ no_item => 500 ], [ over_quota => 300 ],
+for my $least ([ late => 250 ], [ too_late => 100 ], [ dead_letters => 150 ], [ no_rule => 500 ], [ no_item => 500 ], [ over_quota => 300 ],
     [ tenant_disabled => 40 ])
 {
     my ($count, $n) = @{$least};
