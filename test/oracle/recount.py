@@ -28,6 +28,12 @@ which share quotas:
 
     "partitions": 4, "tenants": [{"tenant": "acme", "enabled": true, "dimensions": null, "items_per_second": 100}]
 
+A configuration that changed on the way has, instead of "rules" and "tenants", "versions" of both, and for each
+partition from which offset on which version applied (what topk.adoption says).  DUMP must have offsets then:
+
+    "versions": {"7": {"rules": [...], "tenants": [...]}, "9": {...}},
+    "adoption": {"0": [[0, 7], [1200, 9]], "1": [[0, 9]]}
+
 The guard against too many values is not recounted: which come first is for the workers to agree on.
 
 DUMP has a line for each message, a partition's messages in the order of its log (those of several
@@ -56,6 +62,7 @@ cannot be recounted as to lateness.)  Dead letters do not move the watermark.
 """
 
 import argparse
+import bisect
 import calendar
 import datetime
 import functools
@@ -68,7 +75,7 @@ import zoneinfo
 from collections import Counter, defaultdict
 
 from reading import MAX_DEPTH, US, Dead, get, parse_document, parse_path, passes, readings, text_of, time_us
-from tenants import Tenants
+from tenants import Tenants, Usage
 
 MAX_WEIGHT = 2**40
 MAX_ITEMS = 1000
@@ -122,10 +129,30 @@ class Source:
         self.max_item_bytes = fields['max_item_bytes']
         self.max_value_bytes = fields['max_value_bytes']
         self.windows = [Window(fields) for fields in config.get('windows', [])]
+        self.usage = Usage(config.get('partitions', 1))
+        self.only_version = Version(config, self.usage) if 'rules' in config else None
+        self.versions = {int(n): Version(fields, self.usage) for n, fields in config.get('versions', {}).items()}
+        self.adoption = {int(n): sorted(entries) for n, entries in config.get('adoption', {}).items()}
+
+    def version_at(self, partition, offset):
+        """What applies to a message; of several versions adopted at one offset the newest."""
+        if self.only_version is not None:
+            return self.only_version
+        entries = self.adoption.get(partition, [])
+        at = bisect.bisect_right(entries, offset, key=lambda entry: entry[0]) - 1
+        if at < 0:
+            raise SystemExit(f'recount: no version applies to partition {partition}, offset {offset}')
+        return self.versions[entries[at][1]]
+
+
+class Version:
+    """What a change of the configuration may change: rules, and the settings of tenants."""
+
+    def __init__(self, fields, usage):
         self.rules = defaultdict(list)
-        for rule in config['rules']:
+        for rule in fields['rules']:
             self.rules[rule['event_type']].append(Rule(rule))
-        self.tenants = Tenants(config.get('tenants', []), config.get('partitions', 1))
+        self.tenants = Tenants(fields.get('tenants', []), usage)
 
 
 class Window:
@@ -200,20 +227,21 @@ class Recount:
 
     def _event(self, partition, number, offset, document):
         source = self.source
+        version = source.version_at(number, offset)
         event_type = get(document, source.event_type_path)
         if not isinstance(event_type, str):
             raise Dead('bad_event_type')
         event_us = time_us(get(document, source.time_path))
         if event_us > source.latest_us:
             raise Dead('future_time')
-        rules = source.rules.get(event_type)
+        rules = version.rules.get(event_type)
         if rules is None:
             partition.counts['no_rule'] += 1
         else:
-            self._ruled_event(partition, number, offset, document, rules, event_us)
+            self._ruled_event(partition, offset, document, rules, version.tenants, event_us)
         partition.observe(event_us)
 
-    def _ruled_event(self, partition, number, offset, document, rules, event_us):
+    def _ruled_event(self, partition, offset, document, rules, tenants, event_us):
         """All or nothing: the yields of every rule are read before one is counted."""
         tenant = self._tenant(document)
         taking = [rule for rule in rules if passes(document, rule.filter)]
@@ -221,11 +249,11 @@ class Recount:
         if not yields:
             partition.counts['no_item' if taking else 'filtered'] += 1
             return
-        refusal = self._refusal(partition, tenant, event_us, len(yields))
+        refusal = self._refusal(partition, tenants, tenant, event_us, len(yields))
         if refusal is not None:
             partition.counts[refusal] += 1
             if refusal == 'too_late':
-                self.late_events.append((number, offset, event_us, tenant, rules[0].event_type))
+                self.late_events.append((partition.number, offset, event_us, tenant, rules[0].event_type))
             return
         partition.counts['counted'] += 1
         partition.counts['late'] += self._is_late(partition, event_us)
@@ -233,7 +261,7 @@ class Recount:
         for item_type, item, weight, values in yields:
             self.lists[pane, tenant, item_type, 'all', None][item] += weight
             for name, value in values:
-                if self.source.tenants.has(tenant, name):
+                if tenants.has(tenant, name):
                     self.lists[pane, tenant, item_type, name, value][item] += weight
 
     def _yields(self, document, rule):
@@ -249,9 +277,8 @@ class Recount:
                 values = [(name, self._value(reading, path, missing)) for name, path, missing in rule.dimensions]
                 yield rule.item_type, item, weight, values
 
-    def _refusal(self, partition, tenant, event_us, items):
+    def _refusal(self, partition, tenants, tenant, event_us, items):
         """Why an event is in no list: the first reason that there is, or None."""
-        tenants = self.source.tenants
         if tenants.is_disabled(tenant):
             return 'tenant_disabled'
         if self._is_too_late(partition, event_us):
@@ -326,7 +353,7 @@ class Recount:
             total.dead.update(partition.dead)
         return {
             **one(total.counts, total.dead),
-            'tenants': {name: dict(counts) for name, counts in sorted(self.source.tenants.counts.items())},
+            'tenants': {name: dict(counts) for name, counts in sorted(self.source.usage.counts.items())},
             'partitions': {
                 str(number): {**one(p.counts, p.dead), 'max_event_time_us': p.max_time}
                 for number, p in sorted(self.partitions.items())

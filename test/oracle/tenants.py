@@ -12,26 +12,35 @@ from reading import US
 FIELDS = {'tenant', 'enabled', 'dimensions', 'items_per_second'}
 
 
-class Tenants:
-    def __init__(self, entries, partitions):
-        for entry in entries:
-            if set(entry) - FIELDS:
-                raise SystemExit(f'recount: unknown settings of a tenant: {", ".join(sorted(set(entry) - FIELDS))}')
-        self.settings = {entry.get('tenant'): entry for entry in entries}
+class Usage:
+    """What tenants have used and how their events were counted, whatever their settings are by now."""
+
+    def __init__(self, partitions):
         self.partitions = partitions
         self.used = {}  # (partition, tenant) -> [second, items]
-        self.counts = {}  # tenant -> Counter, for tenants with settings
-
-    def of(self, tenant):
-        return self.settings.get(tenant, self.settings.get(None, {}))
+        self.counts = {}  # tenant -> Counter
 
     def count(self, tenant, what, n=1):
         self.counts.setdefault(tenant, Counter())[what] += n
 
+
+class Tenants:
+    """The settings of tenants, of one version of the configuration."""
+
+    def __init__(self, entries, usage):
+        for entry in entries:
+            if set(entry) - FIELDS:
+                raise SystemExit(f'recount: unknown settings of a tenant: {", ".join(sorted(set(entry) - FIELDS))}')
+        self.settings = {entry.get('tenant'): entry for entry in entries}
+        self.usage = usage
+
+    def of(self, tenant):
+        return self.settings.get(tenant, self.settings.get(None, {}))
+
     def is_disabled(self, tenant):
         if self.of(tenant).get('enabled', True):
             return False
-        self.count(tenant if tenant in self.settings else '(other)', 'disabled')
+        self.usage.count(tenant if tenant in self.settings else '(other)', 'disabled')
         return True
 
     def has(self, tenant, dimension):
@@ -42,12 +51,12 @@ class Tenants:
         """Count an event's items; False if they are over the quota."""
         quota = self.of(tenant).get('items_per_second')
         if quota is not None:
-            use = self.used.setdefault((partition, tenant), [None, 0])
+            use = self.usage.used.setdefault((partition, tenant), [None, 0])
             if use[0] != progress_us // US:
                 use[:] = [progress_us // US, 0]
-            if use[1] + items > -(-quota // self.partitions):
-                self.count(tenant, 'over_quota')
+            if use[1] + items > -(-quota // self.usage.partitions):
+                self.usage.count(tenant, 'over_quota')
                 return False
             use[1] += items
-        self.count(tenant, 'counted', items)
+        self.usage.count(tenant, 'counted', items)
         return True

@@ -89,6 +89,40 @@ class Tenants(unittest.TestCase):
         self.assertEqual(result.summary()['partitions']['0']['over_quota'], 1)
 
 
+class Versions(unittest.TestCase):
+    RULES = CONFIG['rules']
+    LATER = [{**CONFIG['rules'][0], 'item_path': 'payload.device', 'dimensions': {}}]
+
+    def recount(self, messages, versions, adoption, **config):
+        return count(messages, {'versions': versions, 'adoption': adoption, **config}, tenant_path='tenant')
+
+    def test_each_partition_has_its_own_first_offsets(self):
+        result = self.recount(
+            [(n % 2, event(n)) for n in range(6)],
+            {'3': {'rules': self.RULES}, '5': {'rules': self.LATER}},
+            {'0': [[0, 3], [4, 5]], '1': [[0, 5]]},
+        )
+        self.assertEqual(items(result, 0, 'all', None), {'/a': 2, 'mobile': 4})
+
+    def test_the_newest_of_those_adopted_at_one_offset_applies(self):
+        result = self.recount([(0, event(0))], {'3': {'rules': self.RULES}, '5': {'rules': []}}, {'0': [[0, 5], [0, 3]]})
+        self.assertEqual(result.summary()['no_rule'], 1)
+
+    def test_an_offset_before_all_versions_is_an_error(self):
+        with self.assertRaises(SystemExit):
+            self.recount([(0, event(0))], {'3': {'rules': self.RULES}}, {'0': [[1, 3]]})
+
+    def test_clocks_and_quotas_go_on(self):
+        tenants = [{'tenant': 'a', 'items_per_second': 3}]
+        seconds = (0, 200, 200, 200, 0, 200)
+        result = self.recount(
+            [(0, dict(event(second), tenant='a')) for second in seconds],
+            {'1': {'rules': self.RULES, 'tenants': tenants}, '2': {'rules': self.RULES, 'tenants': tenants}},
+            {'0': [[0, 1], [2, 2]]},
+        )
+        self.assertEqual(result.summary()['tenants'], {'a': {'counted': 4, 'over_quota': 2}})
+
+
 class Lists(unittest.TestCase):
     def test_each_event_is_in_all_in_its_value_and_across(self):
         result = count([(0, event(0)), (0, event(1, device='tv')), (1, event(59, '/b')), (0, event(60))])

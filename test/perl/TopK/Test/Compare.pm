@@ -6,6 +6,8 @@ package TopK::Test::Compare;
 #   compare_windows($pipeline);     # totals, exact counts, bounds, recall of every list of every window
 #   compare_global($pipeline);
 #   compare_late_events($pipeline);
+#   compare_partitions($pipeline, $summary);            # what became of the messages of each partition
+#   compare_tenants($pipeline, $summary);               # whose events were refused
 #   compare_redis($pipeline, $redis, $sink);
 #   my $contents = redis_contents($redis);             # at this moment, to be compared later:
 #   redis_differences($pipeline, $contents, $sink);    # a line for each, at most some ten
@@ -19,7 +21,7 @@ use Exporter    qw(import);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(compare_windows compare_global compare_counts compare_late_events compare_redis redis_contents redis_differences);
+our @EXPORT = qw(compare_windows compare_global compare_counts compare_partitions compare_tenants compare_late_events compare_redis redis_contents redis_differences);
 
 my $list = 'window_name, window_start, tenant, item_type, dimension, value';
 
@@ -135,6 +137,37 @@ sub compare_counts
     none($pipeline, 'the dead letters are those of the oracle, each with its reason',
         'SELECT * FROM topk.dead_letter d FULL JOIN oracle.dead_letter o USING (partition, kafka_offset, reason)
          WHERE d.reason IS NULL OR o.reason IS NULL OR d.dead_letter_id IS NULL');
+    return;
+}
+
+# Each count of each partition, and that its events are the sum of their outcomes.
+sub compare_partitions
+{
+    my ($pipeline, $summary) = @_;
+    my @counts = qw(events counted late too_late no_rule no_item filtered tombstones dead_letters over_quota tenant_disabled);
+    my $columns = join ', ', @counts;
+    for my $partition (sort { $a <=> $b } split /\n/, $pipeline->value('SELECT partition FROM topk.partition'))
+    {
+        my $oracle = $summary->{partitions}{$partition} // {};
+        is($pipeline->value("SELECT $columns FROM topk.partition WHERE partition = $partition"),
+            join('|', map { $oracle->{$_} // 0 } @counts), "partition $partition: every event is counted in its place");
+    }
+    none($pipeline, 'each event has one outcome',
+        'SELECT * FROM topk.partition WHERE events <> counted + too_late + no_rule + no_item + filtered + tombstones + dead_letters
+            + over_quota + tenant_disabled');
+    return;
+}
+
+# Events over a quota or of a tenant that was disabled, by tenant.
+sub compare_tenants
+{
+    my ($pipeline, $summary) = @_;
+    my $tenants = $summary->{tenants};
+    my @refused = grep { ($tenants->{$_}{over_quota} // 0) + ($tenants->{$_}{disabled} // 0) > 0 } sort keys %{$tenants};
+    is($pipeline->value('SELECT tenant, sum(over_quota), sum(disabled) FROM topk.tenant_use GROUP BY 1
+            HAVING sum(over_quota) + sum(disabled) > 0 ORDER BY tenant COLLATE "C"'),
+        join("\n", map { join '|', $_, $tenants->{$_}{over_quota} // 0, $tenants->{$_}{disabled} // 0 } @refused),
+        'the events that were refused are counted by tenant');
     return;
 }
 

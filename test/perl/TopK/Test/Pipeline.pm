@@ -9,6 +9,7 @@ package TopK::Test::Pipeline;
 #   $pipeline->wait_until_flushed;                  # up to what the topic holds now
 #   my $summary = $pipeline->recount;               # the oracle's; its lists are in oracle.pane
 #   $pipeline->value('SELECT ...');  $pipeline->node->restart;
+#   $pipeline->change("SELECT topk.drop_rule('clicks', 'page_view');", rules => [ ... ]);    # those that are left
 #
 # The extension must be installed; tests run as a user that PostgreSQL accepts
 # (scripts/as_postgres.sh).
@@ -192,6 +193,46 @@ sub _literal
     return ($text =~ /\\/ ? 'E' : '') . "'$text'";
 }
 
+# ---- changes while it runs ----
+
+# Run SQL that changes the configuration, in one transaction, and note which version of it has which rules and
+# tenants (as setup takes them; what is not given stays).  From the first such call on the recount applies to each
+# message the version that topk.adoption names for its offset.
+sub change
+{
+    my ($self, $sql, %config) = @_;
+    my $version = "SELECT 'version ' || config_version FROM topk.source_state JOIN topk.source USING (source_id) WHERE name = "
+      . _literal($self->{name}) . ';';
+    my $output = $self->value(join "\n", 'BEGIN;', $version, $sql, $version, 'COMMIT;');
+    my ($before, $after) = $output =~ /^version (\d+)$/mg;
+    $self->{versions}{$before} //= $self->_countable;
+    @{$self}{ keys %config } = values %config;
+    $self->{versions}{$after} = $self->_countable;
+    return;
+}
+
+# What the oracle must know of a version.
+sub _countable
+{
+    my ($self) = @_;
+    return { rules => [ map { { %{$_} } } @{ $self->{rules} } ], tenants => $self->_oracle_tenants };
+}
+
+# {partition => [[first offset, version], ...]}
+sub _adoption
+{
+    my ($self) = @_;
+    my $rows = $self->value('SELECT partition, first_offset, config_version FROM topk.adoption JOIN topk.source USING (source_id) WHERE name = '
+          . _literal($self->{name}));
+    my %adoption;
+    for my $row (split /\n/, $rows)
+    {
+        my ($partition, $offset, $version) = split /\|/, $row;
+        push @{ $adoption{$partition} }, [ 0 + $offset, 0 + $version ];
+    }
+    return \%adoption;
+}
+
 # ---- waiting ----
 
 # Until a query answers with the value expected; dies with what it answered last.
@@ -275,11 +316,11 @@ sub _write_config
             'origin_seconds', extract(epoch FROM origin), 'time_zone', time_zone)), '[]')
         FROM topk.source_window JOIN topk.source USING (source_id)
         WHERE name = " . _literal($self->{name}) . " AND window_name <> '1-minute'");
+    my %changing = $self->{versions} ? (versions => $self->{versions}, adoption => $self->_adoption) : %{ $self->_countable };
     open my $file, '>', $path or croak "could not write $path: $!";
     print {$file} encode_json(
         {   source     => \%source,
-            rules      => $self->{rules},
-            tenants    => $self->_oracle_tenants,
+            %changing,
             partitions => scalar(my @partitions = $self->{kafka}->offsets($self->{topic})),
             windows    => decode_json($windows)
         });
