@@ -62,6 +62,22 @@ store_forget_idle(int32 source_id, int worker)
 	spi_run(&statement, values, NULL);
 }
 
+/* A claim records its configuration as adopted, so it must still be the one that the session has loaded. */
+static void
+check_version(const SourceConfig *config)
+{
+	static SpiStatement statement = {
+		"SELECT FROM topk.source s JOIN topk.source_state st USING (source_id) WHERE s.source_id = $1 AND "
+		"st.config_version = $2 FOR KEY SHARE OF s FOR SHARE OF st",
+		2,
+		{INT4OID, INT8OID},
+		NULL};
+	Datum values[] = {Int32GetDatum(config->source_id), Int64GetDatum(config->version)};
+
+	if (spi_run(&statement, values, NULL) != 1)
+		store_fenced("the configuration");
+}
+
 void
 store_claim(void *arg)
 {
@@ -77,6 +93,7 @@ store_claim(void *arg)
 	uint64 n;
 
 	store_limit_step(session);
+	check_version(session->config);
 	store_do_seeks(session);
 	n = spi_run(&claim, values, NULL);
 	if (n != (uint64) session->n_partitions)

@@ -96,9 +96,10 @@ FROM (SELECT s.name AS source, p.source_id, p.partition, p.watermark, p.max_even
       CROSS JOIN LATERAL (SELECT coalesce(topk.process_runs(o.pid), false) AS runs, o.state) w) p;
 COMMENT ON VIEW topk.stat_watermark IS 'event time and lag of each partition, and which one holds the source back and why';
 
--- What became of the messages of each partition: events = counted + too_late + dead_letters + no_rule + no_item + tombstones.
+-- What became of the messages of each partition: events is the sum of what follows it, less late.
 CREATE VIEW topk.stat_partition WITH (security_invoker = true) AS
-SELECT s.name AS source, p.partition, p.events, p.counted, p.late, p.too_late, p.dead_letters, p.no_rule, p.no_item, p.tombstones, p.updated_at
+SELECT s.name AS source, p.partition, p.events, p.counted, p.late, p.too_late, p.dead_letters, p.no_rule, p.no_item, p.filtered, p.tombstones,
+       p.over_quota, p.tenant_disabled, p.updated_at
 FROM topk.partition p JOIN topk.source s USING (source_id);
 COMMENT ON VIEW topk.stat_partition IS 'the messages of each partition by what became of them; late ones are among those counted';
 
