@@ -201,6 +201,11 @@ bench-scaling: tools build/shape_gen
 	scripts/kafka-jars.sh
 	scripts/as_postgres.sh --back tmp_check/log --back bench/results scripts/tap.sh -v bench/scaling_bench.pl :: $(SCALING)
 
+# What messages that cannot be read cost.
+bench-malformed: tools
+	scripts/kafka-jars.sh
+	scripts/as_postgres.sh --back tmp_check/log scripts/tap.sh -v bench/malformed_bench.pl :: $(MALFORMED)
+
 # The sketch library alone.
 build/sketch_bench: bench/sketch_bench.c $(wildcard src/sketch/*.[ch])
 	@mkdir -p $(@D)
@@ -220,7 +225,7 @@ bench-sql:
 bench-query:
 	@scripts/as_postgres.sh bench/query_bench.sh
 
-.PHONY: bench-stream bench-latency bench-small bench-scaling bench-sketch bench-sql bench-query
+.PHONY: bench-stream bench-latency bench-small bench-scaling bench-malformed bench-sketch bench-sql bench-query
 
 # ---------------------------------------------------------------- to look at and to work with
 

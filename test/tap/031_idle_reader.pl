@@ -26,12 +26,12 @@ my $node     = $pipeline->node;
 $pipeline->setup(
     rules  => [ { event_type => 'page_view', item_type => 'url', item_path => 'payload.url', dimensions => { deviceType => 'payload.deviceType' } } ],
     source => { workers => 2, idle_timeout => '2 seconds', out_of_orderness => '2 seconds', flush_interval => '100 milliseconds' });
-$pipeline->value("SELECT topk.alter_window('clicks', '1-minute', retention => '1 hour')");
+$pipeline->value("SELECT topk.alter_window('clicks', '1-minute', retention => '2 hours')");
 
 my ($minutes) = $pipeline->value("SELECT window_id FROM topk.source_window WHERE window_name = '1-minute'");
 my $ripe = "SELECT count(*) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid, topk.closer s
     WHERE inhparent = 'topk.win_$minutes'::regclass
-    AND to_timestamp(split_part(relname, '_', 3) || '+00', 'YYYYMMDD\"t\"HH24MITZH') + interval '7 hours' <= s.watermark";
+    AND to_timestamp(split_part(relname, '_', 3) || '+00', 'YYYYMMDD\"t\"HH24MITZH') + interval '8 hours' <= s.watermark";
 
 sub leaves { return split /\n/, $pipeline->value("SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'topk.win_$minutes'::regclass"); }
 sub gave_up { return scalar(my @lines = slurp_file($node->logfile) =~ /topk retention: canceling statement due to lock timeout/g); }
