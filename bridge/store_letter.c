@@ -293,17 +293,20 @@ store_read_retries(void *arg)
 
 /* A letter that was purged or read by somebody else meanwhile must not be counted: the flush fails. */
 static void
-flush_retry(const StoreRetry *retry)
+flush_retry(const StoreSession *session, const StoreRetry *retry)
 {
 	static SpiStatement done = {
-		"DELETE FROM topk.dead_letter WHERE dead_letter_id = $1 AND queued", 1, {INT8OID}, NULL};
-	static SpiStatement dead = {
-		"UPDATE topk.dead_letter SET queued = false, retries = retries + 1, reason = $2 "
-		"WHERE dead_letter_id = $1 AND queued",
+		"DELETE FROM topk.dead_letter WHERE source_id = $1 AND dead_letter_id = $2 AND queued",
 		2,
-		{INT8OID, TEXTOID},
+		{INT4OID, INT8OID},
 		NULL};
-	Datum values[] = {Int64GetDatum(retry->dead_letter_id),
+	static SpiStatement dead = {
+		"UPDATE topk.dead_letter SET queued = false, retries = retries + 1, reason = $3 "
+		"WHERE source_id = $1 AND dead_letter_id = $2 AND queued",
+		3,
+		{INT4OID, INT8OID, TEXTOID},
+		NULL};
+	Datum values[] = {Int32GetDatum(session->config->source_id), Int64GetDatum(retry->dead_letter_id),
 					  CStringGetTextDatum(tk_reason_name(retry->reason))};
 
 	if (spi_run(retry->reason == TK_REASON_NONE ? &done : &dead, values, NULL) != 1)
@@ -314,5 +317,5 @@ void
 store_flush_retries(const StoreSession *session)
 {
 	for (const StoreRetry *retry = session->retries; retry != NULL; retry = retry->next)
-		flush_retry(retry);
+		flush_retry(session, retry);
 }

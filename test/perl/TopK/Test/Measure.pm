@@ -16,7 +16,7 @@ use Exporter qw(import);
 use POSIX    qw(sysconf _SC_CLK_TCK);
 use Time::HiRes qw(sleep);
 
-our @EXPORT_OK = qw(drain_rate cpu_by_kind our_cpu peak_memory resident_memory wal_position wal_since machine);
+our @EXPORT_OK = qw(drain_rate cpu_by_kind our_cpu peak_memory resident_memory anonymous_memory wal_position wal_since machine);
 
 # The rate between the first and the last commit of a drain, by the server's clock.
 sub drain_rate
@@ -71,9 +71,10 @@ sub _memory
     return $most / 1024;
 }
 
-# The largest process of a kind, in MB: its peak, or what it has now.
+# The largest process of a kind, in MB: its peak, what it has now, and that less what is shared or of files.
 sub peak_memory     { my ($pipeline, $kind) = @_; return _memory($pipeline, $kind, 'VmHWM'); }
 sub resident_memory { my ($pipeline, $kind) = @_; return _memory($pipeline, $kind, 'VmRSS'); }
+sub anonymous_memory { my ($pipeline, $kind) = @_; return _memory($pipeline, $kind, 'RssAnon'); }
 
 sub wal_position
 {
