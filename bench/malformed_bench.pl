@@ -21,7 +21,7 @@ use TopK::Test::Measure qw(drain_rate cpu_by_kind our_cpu machine);
 use TopK::Test::Pipeline;
 use TopK::Test::Redis;
 
-my ($quick, $events, $rounds, $share) = (0, 2_000_000, 3, 0.1);
+my ($quick, $events, $rounds, $share) = (0, 5_000_000, 3, 0.1);
 GetOptions('quick' => \$quick, 'events=i' => \$events, 'rounds=i' => \$rounds, 'share=f' => \$share) or die "see the head of this file\n";
 ($events, $rounds) = (100_000, 1) if $quick;
 
