@@ -201,6 +201,17 @@ bench-scaling: tools build/shape_gen
 	scripts/kafka-jars.sh
 	scripts/as_postgres.sh --back tmp_check/log --back bench/results scripts/tap.sh -v bench/scaling_bench.pl :: $(SCALING)
 
+# What messages that cannot be read cost.
+bench-malformed: tools
+	scripts/kafka-jars.sh
+	scripts/as_postgres.sh --back tmp_check/log scripts/tap.sh -v bench/malformed_bench.pl :: $(MALFORMED)
+
+# Whether anything grows under a steady load: make soak MINUTES=60.
+MINUTES ?= 60
+soak: tools
+	scripts/kafka-jars.sh
+	scripts/as_postgres.sh --back tmp_check/log --back bench/results scripts/tap.sh -v bench/soak.pl :: --minutes $(MINUTES) $(SOAK)
+
 # The sketch library alone.
 build/sketch_bench: bench/sketch_bench.c $(wildcard src/sketch/*.[ch])
 	@mkdir -p $(@D)
@@ -220,7 +231,7 @@ bench-sql:
 bench-query:
 	@scripts/as_postgres.sh bench/query_bench.sh
 
-.PHONY: bench-stream bench-latency bench-small bench-scaling bench-sketch bench-sql bench-query
+.PHONY: bench-stream bench-latency bench-small bench-scaling bench-malformed soak bench-sketch bench-sql bench-query
 
 # ---------------------------------------------------------------- to look at and to work with
 

@@ -25,6 +25,8 @@ SQL_PARTS = sql/type.sql sql/bridge_tables.sql sql/bridge_windows.sql sql/bridge
 	sql/bridge_probe.sql sql/bridge_dead_letters.sql sql/bridge_seek.sql sql/bridge_replay.sql sql/bridge_stat_tenants.sql \
 	sql/bridge_roles.sql sql/bridge_row_security.sql
 DATA_built = topk--$(EXTVERSION).sql
+# The ways from older versions, each as topk--OLD--NEW.sql.
+DATA = $(sort $(wildcard sql/updates/topk--*--*.sql))
 
 # Each library has its own copy of the sketch code, so nothing but entry points may be visible (PostgreSQL 15
 # leaves PGDLLEXPORT empty, later ones define it so).

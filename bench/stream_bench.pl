@@ -15,9 +15,8 @@ use warnings;
 use Getopt::Long;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep time);
 use TopK::Test::Kafka;
-use TopK::Test::Measure qw(cpu_by_kind our_cpu peak_memory wal_position wal_since machine);
+use TopK::Test::Measure qw(drain_rate cpu_by_kind our_cpu peak_memory wal_position wal_since machine);
 use TopK::Test::Pipeline;
 use TopK::Test::Redis;
 use TopK::Test::Tools qw(tool capture);
@@ -49,21 +48,14 @@ sub drain
     $pipeline->setup(source => { workers => $workers });
     $pipeline->value("CHECKPOINT");
     my $from = wal_position($pipeline);
-    my ($first, $first_events, $last, $seen) = (0, 0, 0, 0);
-    while ($seen < $events)
-    {
-        my ($read, $at) = split /\|/, $pipeline->value('SELECT coalesce(sum(events), 0), coalesce(extract(epoch FROM max(updated_at)), 0) FROM topk.partition');
-        ($first, $first_events) = ($at, $read) if !$first && $read > 0;
-        ($seen, $last) = ($read, $at);
-        sleep 0.1;
-    }
+    my $rate = drain_rate($pipeline, $events);
     my $cpu = cpu_by_kind($pipeline);
     sleep 2;    # closing and publishing go on
     my %later = %{ cpu_by_kind($pipeline) };
     $cpu->{$_} = $later{$_} for keys %later;
     my $wal = wal_since($pipeline, $from);
     my $result = {
-        rate   => $last > $first ? ($events - $first_events) / ($last - $first) : 0,
+        rate   => $rate,
         cpu    => { map { $_ => $cpu->{$_} / $events * 1e6 } keys %{$cpu} },
         memory => peak_memory($pipeline, 'topk worker'),
         wal    => ($wal->{all} - $wal->{images}) / $events,

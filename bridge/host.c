@@ -72,6 +72,7 @@ override_settings(void)
 		{"lock_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"row_security", "off"},
+		{"client_encoding", "UTF8"}, /* that of the database, in which store_letter.c copies text */
 		/* in a deadlock with somebody's DDL it is a step that gives way, and is tried again */
 		{"deadlock_timeout", "100ms"},
 	};

@@ -56,6 +56,14 @@ read_tls(List *options, RedisClientConfig *config)
 	config->tls_server_name = host_option(options, "tls_server_name", NULL);
 }
 
+/* A Redis that does not answer must not hold up who ends the process, or drops the database. */
+static bool
+must_stop(void)
+{
+	host_check_interrupts();
+	return host_should_stop();
+}
+
 void
 publish_config_read(const PublishSink *sink, RedisClientConfig *config)
 {
@@ -66,6 +74,7 @@ publish_config_read(const PublishSink *sink, RedisClientConfig *config)
 	read_secrets(options, config);
 	read_tls(options, config);
 	config->db = read_int(options, "db", "0");
+	config->give_up = must_stop;
 	config->connect_timeout = read_int(options, "connect_timeout", DEFAULT_TIMEOUT);
 	config->command_timeout = read_int(options, "command_timeout", DEFAULT_TIMEOUT);
 }

@@ -560,7 +560,7 @@ topk_publisher_main(Datum arg)
 		publisher->reconnect = false;
 		if (run_cycle(publisher))
 			note_success(publisher);
-		else
+		else if (!host_should_stop())
 			note_failure(publisher);
 		if (!publisher->gone)
 			host_wait(pause_of(publisher));

@@ -25,10 +25,11 @@ typedef struct RedisClientConfig
 	const char *host; /* a name, an address, or the path of a Unix socket */
 	int port;
 	int db;
-	const char *username; /* NULL: the default user */
-	const char *password; /* NULL: none */
-	int connect_timeout;  /* ms */
-	int command_timeout;  /* ms that one read or write may take */
+	const char *username;  /* NULL: the default user */
+	const char *password;  /* NULL: none */
+	int connect_timeout;   /* ms */
+	int command_timeout;   /* ms that one read or write may take */
+	bool (*give_up)(void); /* asked each second of waiting for an answer, and after a signal; NULL: never */
 
 	bool cluster;
 	const char *nodes; /* of the cluster, to ask for the others: "host:port, ..."; NULL: host and port */

@@ -3,13 +3,17 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "redis_link.h"
 #include "redis_script.h"
 #include "redis_tls.h"
+
+#define ASK_MS 1000 /* between the caller's chances to give up while an answer is waited for */
 
 /* ---- errors ---- */
 
@@ -54,6 +58,66 @@ redis_link_unexpected(char error[REDIS_CLIENT_ERROR_LEN], const char *what, cons
 	return false;
 }
 
+/* ---- waiting ---- */
+
+static int64_t
+clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Until there is something to be read.  A signal ends a wait early, so that the caller is asked at once. */
+static bool
+wait_for_bytes(RedisLink *link, const char *what, char error[REDIS_CLIENT_ERROR_LEN])
+{
+	int64_t end = clock_ms() + link->timeout;
+	struct pollfd socket = {.fd = link->redis->fd, .events = POLLIN};
+
+	for (;;)
+	{
+		int64_t left = end - clock_ms();
+		int n = poll(&socket, 1, left > ASK_MS ? ASK_MS : left > 0 ? (int) left : 0);
+
+		if (n > 0 || (n < 0 && errno != EINTR))
+			return true; /* reading tells what it is */
+		if (link->give_up != NULL && link->give_up())
+		{
+			redis_link_error(error, "stopped", "not waiting for Redis any longer");
+			return false;
+		}
+		if (left > 0)
+			continue;
+		link->redis->err = REDIS_ERR_IO;
+		errno = EAGAIN;
+		return fail(link, what, error);
+	}
+}
+
+/* Sends what was appended, if no answer is here yet, and waits for the next one; NULL if it failed. */
+static redisReply *
+read_answer(RedisLink *link, const char *what, char error[REDIS_CLIENT_ERROR_LEN])
+{
+	void *reply = NULL;
+	int sent = 0;
+	bool ok = redisGetReplyFromReader(link->redis, &reply) == REDIS_OK;
+
+	while (ok && reply == NULL)
+	{
+		while (ok && !sent)
+			ok = redisBufferWrite(link->redis, &sent) == REDIS_OK;
+		if (ok && !wait_for_bytes(link, what, error))
+			return NULL;
+		ok = ok && redisBufferRead(link->redis) == REDIS_OK &&
+			 redisGetReplyFromReader(link->redis, &reply) == REDIS_OK;
+	}
+	if (!ok)
+		fail(link, what, error);
+	return reply;
+}
+
 /* ---- commands ---- */
 
 bool
@@ -69,11 +133,11 @@ redisReply *
 redis_link_run(RedisLink *link, const char *what, char error[REDIS_CLIENT_ERROR_LEN])
 {
 	Command *command = &link->command;
-	redisReply *reply = redisCommandArgv(link->redis, (int) command->n, command->args, command->lens);
 
-	if (reply == NULL)
-		fail(link, what, error);
-	return reply;
+	if (redisAppendCommandArgv(link->redis, (int) command->n, command->args, command->lens) == REDIS_OK)
+		return read_answer(link, what, error);
+	fail(link, what, error);
+	return NULL;
 }
 
 redisReply *
@@ -108,12 +172,7 @@ redis_link_flush(RedisLink *link, char error[REDIS_CLIENT_ERROR_LEN])
 redisReply *
 redis_link_answer(RedisLink *link, char error[REDIS_CLIENT_ERROR_LEN])
 {
-	void *reply = NULL;
-
-	if (redisGetReply(link->redis, &reply) == REDIS_OK)
-		return reply;
-	fail(link, "lost the connection", error);
-	return NULL;
+	return read_answer(link, "lost the connection", error);
 }
 
 /* ---- opening ---- */
@@ -221,6 +280,7 @@ redis_link_open(const RedisClientConfig *config, const RedisAddress *address, Re
 		return NULL;
 	}
 	link->address = *address;
+	link->give_up = config->give_up;
 	if (connect_to(link, config, error) && authenticate(link, config, role, error) &&
 		(role == REDIS_SENTINEL || select_database(link, config->db, error)))
 		return link;

@@ -22,6 +22,7 @@ typedef struct RedisLink
 	int timeout;             /* ms, of what it is doing */
 	char sha[REDIS_SHA_LEN]; /* of the script, once it is loaded */
 	bool script_lost;        /* an answer said so */
+	bool (*give_up)(void);   /* as in RedisClientConfig */
 	Command command;
 } RedisLink;
 

@@ -43,10 +43,10 @@ CREATE FUNCTION topk.trim_letters(s topk.source, letters text, most integer) RET
 DECLARE
     trimmed bigint;
 BEGIN
-    EXECUTE format('DELETE FROM topk.%1$I WHERE %1$s_id IN ('
-                   'SELECT l.id FROM (SELECT created_at, %1$s_id AS id, sum(bytes) OVER (ORDER BY created_at DESC, %1$s_id DESC) AS with_newer '
+    EXECUTE format('DELETE FROM topk.%1$I WHERE source_id = $1 AND %1$s_id IN ('
+                   'SELECT l.id FROM (SELECT created_at, %1$s_id AS id, sum(bytes) OVER (ORDER BY %1$s_id DESC) AS with_newer '
                    'FROM topk.%1$I WHERE source_id = $1) l '
-                   'WHERE l.created_at < now() - $2 OR l.with_newer > $3 ORDER BY l.created_at, l.id LIMIT $4)', letters)
+                   'WHERE l.created_at < now() - $2 OR l.with_newer > $3 ORDER BY l.id LIMIT $4)', letters)
     USING s.source_id, s.letter_retention, s.letter_max_bytes, most;
     GET DIAGNOSTICS trimmed = ROW_COUNT;
     RETURN trimmed;

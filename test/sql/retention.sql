@@ -22,9 +22,9 @@ SELECT topk.alter_source('other', letter_retention => '7 days', letter_max_bytes
 -- 40 letters an hour apart, of 300 and of 1,200 bytes, in both tables and of both sources
 INSERT INTO topk.dead_letter (source_id, topic, partition, kafka_offset, key, payload, payload_bytes, reason, created_at)
 SELECT s.source_id, 't', 0, n, 'k', convert_to(repeat('x', CASE WHEN n <= 30 THEN 99 ELSE 999 END), 'UTF8'), 99, 'bad_json', now() - (n - 0.5) * interval '1 hour'
-FROM topk.source s, generate_series(1, 40) n;
+FROM topk.source s, generate_series(1, 40) n ORDER BY n DESC;
 INSERT INTO topk.late_event (source_id, partition, kafka_offset, event_time, watermark, tenant, event_type, payload, payload_bytes, created_at)
-SELECT s.source_id, 0, n, now(), now(), '', 'e', NULL, 0, now() - (n - 0.5) * 2 * interval '1 hour' FROM topk.source s, generate_series(1, 40) n;
+SELECT s.source_id, 0, n, now(), now(), '', 'e', NULL, 0, now() - (n - 0.5) * 2 * interval '1 hour' FROM topk.source s, generate_series(1, 40) n ORDER BY n DESC;
 CREATE VIEW kept AS SELECT name, (SELECT count(*) || ' of ' || sum(bytes) || ' bytes, oldest ' || max(kafka_offset) FROM topk.dead_letter l WHERE l.source_id = s.source_id) AS dead,
     (SELECT count(*) || ' of ' || sum(bytes) || ' bytes, oldest ' || max(kafka_offset) FROM topk.late_event l WHERE l.source_id = s.source_id) AS late FROM topk.source s ORDER BY name;
 SELECT * FROM kept;

@@ -5,6 +5,7 @@ package TopK::Test::Measure;
 #
 #   my $cpu = cpu_by_kind($pipeline);          # {'topk worker' => 1.25, ..., 'other' => 0.1}, seconds so far
 #   my $mb  = peak_memory($pipeline, 'topk worker');
+#   my $rate = drain_rate($pipeline, $events); # until so many are committed: events a second, from the first commit on
 #   my $from = wal_position($pipeline); ... wal_since($pipeline, $from);   # {all, images}, bytes
 #   note machine();
 
@@ -13,8 +14,24 @@ use warnings;
 
 use Exporter qw(import);
 use POSIX    qw(sysconf _SC_CLK_TCK);
+use Time::HiRes qw(sleep);
 
-our @EXPORT_OK = qw(cpu_by_kind our_cpu peak_memory resident_memory wal_position wal_since machine);
+our @EXPORT_OK = qw(drain_rate cpu_by_kind our_cpu peak_memory resident_memory anonymous_memory wal_position wal_since machine);
+
+# The rate between the first and the last commit of a drain, by the server's clock.
+sub drain_rate
+{
+    my ($pipeline, $events) = @_;
+    my ($first, $first_events, $last, $seen) = (0, 0, 0, 0);
+    while ($seen < $events)
+    {
+        my ($read, $at) = split /\|/, $pipeline->value('SELECT coalesce(sum(events), 0), coalesce(extract(epoch FROM max(updated_at)), 0) FROM topk.partition');
+        ($first, $first_events) = ($at, $read) if !$first && $read > 0;
+        ($seen, $last) = ($read, $at);
+        sleep 0.1;
+    }
+    return $last > $first ? ($events - $first_events) / ($last - $first) : 0;
+}
 
 # CPU seconds so far of each process of the server, by what it is; what belongs to nobody above is 'other'.
 sub cpu_by_kind
@@ -54,9 +71,10 @@ sub _memory
     return $most / 1024;
 }
 
-# The largest process of a kind, in MB: its peak, or what it has now.
+# The largest process of a kind, in MB: its peak, what it has now, and that less what is shared or of files.
 sub peak_memory     { my ($pipeline, $kind) = @_; return _memory($pipeline, $kind, 'VmHWM'); }
 sub resident_memory { my ($pipeline, $kind) = @_; return _memory($pipeline, $kind, 'VmRSS'); }
+sub anonymous_memory { my ($pipeline, $kind) = @_; return _memory($pipeline, $kind, 'RssAnon'); }
 
 sub wal_position
 {

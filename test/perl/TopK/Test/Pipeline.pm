@@ -49,11 +49,11 @@ sub reference_rules
 
 # Options: kafka, redis (either may be left out), conf (text for postgresql.conf),
 # init (a hash for PostgreSQL::Test::Cluster's init), before_init (called with the node),
-# fail_points (true: processes with fail points).
+# fail_points (true: processes with fail points), install_path (see PostgreSQL::Test::Cluster).
 sub new
 {
     my ($class, $name, %options) = @_;
-    my $node = PostgreSQL::Test::Cluster->new($name);
+    my $node = PostgreSQL::Test::Cluster->new($name, install_path => $options{install_path});
     $options{before_init}->($node) if $options{before_init};
     $node->init(extra => [ '--encoding=UTF8', '--no-locale' ], %{ $options{init} // {} });
     $node->append_conf('postgresql.conf', $settings . ($options{conf} // ''));
@@ -108,7 +108,8 @@ sub _fail_file { my ($self) = @_; return $self->{node}->data_dir . '/topk.fail_p
 # Options: topic ('events'), name ('clicks'), source and sink (hashes of further
 # named arguments), rules (an array of hashes; the reference's by default), tenants
 # (an array of hashes, in the words of topk.create_tenant; dimensions as an array),
-# bootstrap and redis_port (where the bridge finds the servers, if not where the test does).
+# bootstrap and redis_port (where the bridge finds the servers, if not where the test does),
+# version (of the extension).
 sub setup
 {
     my ($self, %options) = @_;
@@ -119,9 +120,15 @@ sub setup
     $self->{tenants} = $options{tenants} // [];
     $self->{bootstrap}  = $options{bootstrap}  // $self->{kafka}->bootstrap;
     $self->{redis_port} = $options{redis_port};
-    $self->value(join "\n", 'BEGIN;', 'CREATE EXTENSION topk;', $self->_source_sql, $self->_rules_sql,
+    $self->value(join "\n", 'BEGIN;', _extension_sql($options{version}), $self->_source_sql, $self->_rules_sql,
         $self->_tenants_sql, $self->_sink_sql($options{sink} // {}), 'COMMIT;');
     return;
+}
+
+sub _extension_sql
+{
+    my ($version) = @_;
+    return 'CREATE EXTENSION topk' . (defined $version ? " VERSION '$version'" : '') . ';';
 }
 
 sub _source_sql
