@@ -193,6 +193,25 @@ bench-small: tools
 	scripts/kafka-jars.sh
 	scripts/as_postgres.sh --back tmp_check/log scripts/tap.sh -v bench/small_bench.pl :: $(SMALL)
 
+# Whether workers and flush intervals change what is counted; in real time, some four minutes a rate.
+bench-accuracy: tools
+	scripts/kafka-jars.sh
+	scripts/as_postgres.sh --back tmp_check/log scripts/tap.sh -v bench/accuracy_bench.pl :: $(ACCURACY)
+
+# The path of an event without Kafka and PostgreSQL.
+build/extract_bench: bench/extract_bench.c $(wildcard bridge/*.[ch] src/sketch/*.[ch]) build/fast/decode_json.o
+	@mkdir -p $(@D)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(TOOL_CFLAGS) -Isrc/sketch -Ibridge -c $< -o build/fast/extract_bench.o
+	$(Q)for f in $(filter-out bridge/redis_%,$(SAN_SOURCES)); do \
+	  $(CC) $(TOOL_CFLAGS) -c $$f -o build/fast/$$(basename $$f .c).o || exit 1; done
+	$(Q)$(CXX) -o $@ build/fast/*.o -lsimdjson -lm
+build/fast/decode_json.o: bridge/decode_json.cc bridge/decode.h
+	@mkdir -p $(@D)
+	$(Q)$(CXX) -O2 -g -std=c++17 -fno-exceptions -fno-rtti -c $< -o $@
+bench-extract: build/extract_bench
+	build/extract_bench
+
 build/shape_gen: bench/shape_gen.c bench/gen/gen_output.c bench/gen/gen_random.c bench/gen/gen.h
 	@mkdir -p $(@D)
 	@echo "  CC   $@"
@@ -231,7 +250,7 @@ bench-sql:
 bench-query:
 	@scripts/as_postgres.sh bench/query_bench.sh
 
-.PHONY: bench-stream bench-latency bench-small bench-scaling bench-malformed soak bench-sketch bench-sql bench-query
+.PHONY: bench-stream bench-latency bench-small bench-accuracy bench-extract bench-scaling bench-malformed soak bench-sketch bench-sql bench-query
 
 # ---------------------------------------------------------------- to look at and to work with
 

@@ -106,7 +106,14 @@ set_up(Bench *bench, int n)
 	bench->dimensions[0] = (TkDimension){"deviceType", 5, "unknown"};
 	bench->dimensions[1] = (TkDimension){"pageCategory", 6, "unknown"};
 	for (int i = 0; i < 3; i++)
-		bench->rules[i] = (TkRule){i, types[i], item_types[i], 2 + i, -1, 1, 2, bench->dimensions};
+		bench->rules[i] = (TkRule){.rule_id = i,
+								   .event_type = types[i],
+								   .item_type = item_types[i],
+								   .item_path = 2 + i,
+								   .weight_path = -1,
+								   .weight = 1,
+								   .n_dimensions = 2,
+								   .dimensions = bench->dimensions};
 	bench->config =
 		(TkExtractConfig){.paths = bench->paths,
 						  .n_paths = 7,
