@@ -54,6 +54,18 @@ reading_time(ReplayRange *range, const ConsumerEvent *event, int64 now)
 	return range->n_readings == 0 ? now : Min(now, Max(event->timestamp, range->readings[range->reading].at));
 }
 
+/* Counts a message; what it was as a dead letter, it is no longer. */
+static bool
+take_message(Replay *replay, StorePartition *p, const ConsumerEvent *event, int64 now)
+{
+	int64 counted = p->counts.counted;
+	bool ok = intake_take(replay->intake, event, now);
+
+	if (p->counts.counted > counted)
+		replay_note_counted(&replay->store, event->partition, event->offset);
+	return ok;
+}
+
 /* A message beyond the range, or the log's end, tells that all of the range has been seen. */
 static bool
 take_event(Replay *replay, const ConsumerEvent *event, int64 now)
@@ -62,7 +74,7 @@ take_event(Replay *replay, const ConsumerEvent *event, int64 now)
 	ReplayRange *range = &replay->store.ranges[p - replay->store.session.partitions];
 
 	if (event->kind == CONSUMER_MESSAGE && event->offset < range->end)
-		return intake_take(replay->intake, event, reading_time(range, event, now));
+		return take_message(replay, p, event, reading_time(range, event, now));
 	if (event->offset < range->end)
 	{
 		host_error(&replay->intake->error, ERRCODE_DATA_EXCEPTION,

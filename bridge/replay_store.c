@@ -30,6 +30,48 @@ replay_draw_run(void *arg)
 	store->session.run = (int32) spi_int64(0, 1);
 }
 
+static void
+load_letters(ReplayStore *store)
+{
+	static SpiStatement statement = {
+		"SELECT partition, kafka_offset FROM topk.dead_letter WHERE source_id = $1 ORDER BY 1, 2",
+		1,
+		{INT4OID},
+		NULL};
+	Datum values[] = {Int32GetDatum(store->config->source_id)};
+	uint64 n = spi_run(&statement, values, NULL);
+
+	store->n_letters = (int) n;
+	store->letters = MemoryContextAllocHuge(store->context, sizeof(ReplayLetter) * Max(n, 1));
+	for (uint64 i = 0; i < n; i++)
+		store->letters[i] = (ReplayLetter){spi_int32(i, 1), spi_int64(i, 2), false};
+	SPI_freetuptable(SPI_tuptable);
+}
+
+static int
+compare_letters(const void *a, const void *b)
+{
+	const ReplayLetter *x = a;
+	const ReplayLetter *y = b;
+
+	if (x->partition != y->partition)
+		return x->partition < y->partition ? -1 : 1;
+	return (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+void
+replay_note_counted(ReplayStore *store, int32 partition, int64 offset)
+{
+	const ReplayLetter key = {partition, offset, false};
+	ReplayLetter *letter;
+
+	if (store->n_letters == 0)
+		return;
+	letter = bsearch(&key, store->letters, store->n_letters, sizeof(ReplayLetter), compare_letters);
+	if (letter != NULL)
+		letter->counted = true;
+}
+
 void
 replay_begin(void *arg)
 {
@@ -56,6 +98,7 @@ replay_begin(void *arg)
 	if (store->config->properties == NULL)
 		config_load_server(store->config, store->context); /* it is paused */
 	store->session.config = store->config;
+	load_letters(store);
 	replay_draw_run(store);
 }
 
@@ -266,16 +309,34 @@ range_array(const ReplayStore *store, RangeColumn column)
 		construct_array(values, store->n_ranges, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
+/* The dead letters that were counted: their partitions, or their offsets. */
+static Datum
+letter_array(const ReplayStore *store, bool offsets)
+{
+	Datum *values = palloc(sizeof(Datum) * Max(store->n_letters, 1));
+	int n = 0;
+
+	for (int i = 0; i < store->n_letters; i++)
+		if (store->letters[i].counted)
+			values[n++] = offsets ? Int64GetDatum(store->letters[i].offset)
+								  : Int32GetDatum(store->letters[i].partition);
+	if (offsets)
+		return PointerGetDatum(construct_array(values, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	return PointerGetDatum(construct_array(values, n, INT4OID, 4, true, TYPALIGN_INT));
+}
+
 void
 replay_swap(void *arg)
 {
-	static SpiStatement statement = {"SELECT topk.swap_replay($1, $2, $3, $4)",
-									 4,
-									 {INT4OID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID},
-									 NULL};
+	static SpiStatement statement = {
+		"SELECT topk.swap_replay($1, $2, $3, $4, $5, $6)",
+		6,
+		{INT4OID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT8ARRAYOID},
+		NULL};
 	ReplayStore *store = arg;
 	Datum values[] = {Int32GetDatum(store->replay_id), range_array(store, RANGE_PARTITION),
-					  range_array(store, RANGE_BEGIN), range_array(store, RANGE_END)};
+					  range_array(store, RANGE_BEGIN), range_array(store, RANGE_END),
+					  letter_array(store, false),      letter_array(store, true)};
 	const char *result;
 
 	spi_run(&statement, values, NULL);

@@ -32,6 +32,14 @@ typedef struct ReplayRange
 	ReplayReading *readings; /* ascending; the first is at or before begin */
 } ReplayRange;
 
+/* A dead letter of the source.  One that the replay counts goes with the swap, or it could count again. */
+typedef struct ReplayLetter
+{
+	int32 partition;
+	int64 offset;
+	bool counted;
+} ReplayLetter;
+
 typedef enum ReplaySwap
 {
 	SWAP_DONE,
@@ -51,6 +59,8 @@ typedef struct ReplayStore
 	char *obstacle; /* why it cannot be; NULL: it can */
 	int n_ranges;
 	ReplayRange *ranges; /* all partitions of the source, ascending */
+	int n_letters;
+	ReplayLetter *letters; /* ascending, as of the beginning */
 	StoreSession session;
 	const char *state;
 	int64 offsets_read;
@@ -60,7 +70,7 @@ typedef struct ReplayStore
 	ReplaySwap swap;
 } ReplayStore;
 
-/* Begins an attempt: stretch, configuration, obstacle, run number. */
+/* Begins an attempt: stretch, configuration, obstacle, dead letters, run number. */
 extern void replay_begin(void *arg);
 
 /* Another run number, for another set of panes. */
@@ -68,6 +78,9 @@ extern void replay_draw_run(void *arg);
 
 /* Fills in the ranges, as of now. */
 extern void replay_load_ranges(void *arg);
+
+/* A message was counted: marks the dead letter that it was, if it was one. */
+extern void replay_note_counted(ReplayStore *store, int32 partition, int64 offset);
 
 /* Writes the sealed panes and the progress.  The caller marks them flushed after the commit. */
 extern void replay_stage(void *arg);

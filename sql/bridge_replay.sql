@@ -325,7 +325,8 @@ $$;
 
 -- The end of a replay that has read these offsets: 'done'; 'over' if somebody has cancelled it; 'behind' if
 -- workers have committed more of the stretch; 'changed' if what it has read or applied is no longer right.
-CREATE FUNCTION topk.swap_replay(id integer, partitions integer[], first_offsets bigint[], end_offsets bigint[]) RETURNS text
+CREATE FUNCTION topk.swap_replay(id integer, partitions integer[], first_offsets bigint[], end_offsets bigint[],
+    letter_partitions integer[] DEFAULT '{}', letter_offsets bigint[] DEFAULT '{}') RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
     j       topk.replay_job;
@@ -352,6 +353,8 @@ BEGIN
     END IF;
     PERFORM topk.swap_windows(j);
     PERFORM topk.swap_panes(j);
+    DELETE FROM topk.dead_letter d USING unnest(letter_partitions, letter_offsets) AS l(n, kafka_offset)
+    WHERE d.source_id = j.source_id AND d.partition = l.n AND d.kafka_offset = l.kafka_offset;
     UPDATE topk.partition p SET epoch = p.epoch + 1 WHERE p.source_id = j.source_id;
     UPDATE topk.replay_job r SET state = 'done', finished_at = clock_timestamp(), held_until = NULL, error = NULL WHERE r.replay_id = id;
     RETURN 'done';
