@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../../bridge/pane.h"
+#include "bridge_alloc.h"
 #include "bridge_tap.h"
 
 #define M TK_US_PER_MINUTE
@@ -28,20 +29,6 @@ static TkPartitionClock clocks[2];
 static int64_t now;
 static int64_t watermark = TK_NO_TIME;
 static char trace[8192];
-
-static void *
-test_alloc(void *arg, size_t size)
-{
-	(void) arg;
-	return malloc(size);
-}
-
-static void
-test_release(void *arg, void *block)
-{
-	(void) arg;
-	free(block);
-}
 
 __attribute__((format(printf, 1, 2))) static void
 say(const char *format, ...)
@@ -220,7 +207,6 @@ show_difference(const char *got, const char *want)
 int
 main(void)
 {
-	static const TkAllocator allocator = {test_alloc, test_release, NULL};
 
 	set = tk_pane_set_create(&allocator, &config, 10, 30, 1);
 	tk_clock_init(&clocks[0]);

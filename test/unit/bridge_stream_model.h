@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "../../bridge/pane.h"
+#include "bridge_alloc.h"
 #include "bridge_tap.h"
 
 #define M TK_US_PER_MINUTE
@@ -105,20 +106,6 @@ static Counts counts_of_model;
 static Counts counts_of_store;
 static int wrong;
 static int n_late, n_too_late, n_aborted, n_crashed, n_all_idle, n_unshared, n_flushed;
-
-static void *
-test_alloc(void *arg, size_t size)
-{
-	(void) arg;
-	return malloc(size);
-}
-
-static void
-test_release(void *arg, void *block)
-{
-	(void) arg;
-	free(block);
-}
 
 static void
 check(bool passed, const char *what)

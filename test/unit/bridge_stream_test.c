@@ -149,7 +149,6 @@ compare_with_model(void)
 static void
 worker_start(uint32_t run)
 {
-	static const TkAllocator allocator = {test_alloc, test_release, NULL};
 
 	t.worker.set = tk_pane_set_create(&allocator, &t.config, 10, 300, run);
 	t.worker.run = run;

@@ -44,20 +44,12 @@ exec_node(const Node *node)
 static const char *
 tell(Node *node, const char *format, ...)
 {
-	static char answers[4][4096];
-	static int turn;
-	char *answer = answers[turn++ % 4];
-	redisReply *reply;
+	const char *answer;
 	va_list args;
 
-	answer[0] = '\0';
 	va_start(args, format);
-	reply = redisvCommand(node->redis, format, args);
+	answer = answer_of(node->redis, format, args);
 	va_end(args);
-	if (reply == NULL)
-		return "no answer";
-	show(answer, sizeof(answers[0]), reply);
-	freeReplyObject(reply);
 	return answer;
 }
 

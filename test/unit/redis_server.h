@@ -141,24 +141,33 @@ show(char *to, size_t size, const redisReply *reply)
 }
 
 /* The answer to a command (hiredis' format, %b: bytes and their number) as text, its elements joined by
- * spaces. */
+ * spaces; good for four calls. */
 static inline const char *
-ask(const char *format, ...)
+answer_of(redisContext *redis, const char *format, va_list args)
 {
 	static char answers[4][4096];
 	static int turn;
 	char *answer = answers[turn++ % 4];
-	redisReply *reply;
-	va_list args;
+	redisReply *reply = redisvCommand(redis, format, args);
 
-	answer[0] = '\0';
-	va_start(args, format);
-	reply = redisvCommand(observer, format, args);
-	va_end(args);
 	if (reply == NULL)
 		return "no answer";
+	answer[0] = '\0';
 	show(answer, sizeof(answers[0]), reply);
 	freeReplyObject(reply);
+	return answer;
+}
+
+/* The answer of the server. */
+static inline const char *
+ask(const char *format, ...)
+{
+	const char *answer;
+	va_list args;
+
+	va_start(args, format);
+	answer = answer_of(observer, format, args);
+	va_end(args);
 	return answer;
 }
 
