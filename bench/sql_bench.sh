@@ -17,31 +17,16 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 rows=${1:-10000000}
-dir=$(mktemp -d "${TMPDIR:-/tmp}/topk-bench.XXXXXX")
-PATH=$("${PG_CONFIG:-pg_config}" --bindir):$PATH
-export PGHOST=$dir PGPORT=${PGPORT:-5432} PGDATABASE=postgres PGOPTIONS='-c client_min_messages=warning'
-unset PGUSER
-
-stop()
-{
-    pg_ctl -D "$dir/data" -m immediate -w stop >/dev/null 2>&1 || true
-    rm -rf "$dir"
-}
-trap stop EXIT
-
-initdb -D "$dir/data" -A trust -E UTF8 --locale=C.UTF-8 >"$dir/initdb.log"
-cat >>"$dir/data/postgresql.conf" <<SETTINGS
-listen_addresses = ''
-unix_socket_directories = '$dir'
+# shellcheck source=bench/cluster.sh
+. "$here/cluster.sh"
+export PGOPTIONS='-c client_min_messages=warning'
+start_cluster <<SETTINGS
 shared_buffers = '${SHARED_BUFFERS:-5GB}'
 work_mem = '2GB'
 max_wal_size = '8GB'
-fsync = off
-autovacuum = off
 jit = off
 max_parallel_workers_per_gather = 0
 SETTINGS
-pg_ctl -D "$dir/data" -l "$dir/log" -w start >/dev/null
 
 echo "filling tables: $rows rows in each of five, twice as many in one" >&2
 psql -Xq -v ON_ERROR_STOP=1 -v rows="$rows" -f "$here/sql_bench_data.sql"
