@@ -20,7 +20,7 @@
  *
  *     claim_before_commit         a worker takes its partitions
  *     claim_after_commit
- *     intern_before_commit        ids of new lists
+ *     intern_before_commit        ids of new families, values and lists
  *     intern_after_commit
  *     flush_begin                 before the first statement of a flush
  *     flush_after_partitions      offsets are written, panes are not

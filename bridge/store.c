@@ -165,6 +165,7 @@ store_intern_family(void *arg)
 		if (intern->across_ids[i] == 0 && !family->shareable[i])
 			elog(ERROR, "the list across dimension \"%s\" is shared and must not be", family->dimensions[i]);
 	}
+	FAIL_POINT("intern_before_commit");
 }
 
 void

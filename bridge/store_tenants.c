@@ -12,6 +12,7 @@
 #include "utils/date.h"
 #include "utils/memutils.h"
 
+#include "fail_point.h"
 #include "spi_util.h"
 #include "store_tenants.h"
 
@@ -139,6 +140,7 @@ store_admit_values(void *arg)
 		elog(ERROR, "not every value was answered for");
 	for (int i = 0; i < claims->n; i++)
 		claims->ids[i] = spi_is_null(i, 1) ? 0 : spi_int64(i, 1);
+	FAIL_POINT("intern_before_commit");
 }
 
 void

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "fail_point.h"
 #include "sketch_memory.h"
 #include "store_tenants.h"
 #include "worker.h"
@@ -76,6 +77,7 @@ admit_some_values(StoreSession *session, TkListDay *entry, HostError *error)
 
 	if (!host_try(store_admit_values, &claims, error))
 		return false;
+	FAIL_POINT("intern_after_commit");
 	for (int i = 0; i < claims.n && ok; i++)
 	{
 		TkListDay *next = entry->next_new;

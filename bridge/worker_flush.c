@@ -31,6 +31,7 @@ intern_families(StoreSession *session, MemoryContext context, HostError *error)
 		intern.across_ids = MemoryContextAllocZero(context, sizeof(int64) * Max(family->n_dimensions, 1));
 		if (!host_try(store_intern_family, &intern, error))
 			return false;
+		FAIL_POINT("intern_after_commit");
 		family->all->list_id = intern.all_id;
 		for (int i = 0; i < family->n_dimensions; i++)
 		{
