@@ -57,7 +57,8 @@ java_package()
     for version in 17 21 25
     do
         if dpkg-query -s "openjdk-$version-jre-headless" >/dev/null 2>&1 ||
-            apt-cache show "openjdk-$version-jre-headless" >/dev/null 2>&1
+            apt-cache policy "openjdk-$version-jre-headless" 2>/dev/null |
+                grep 'Candidate: [0-9]' >/dev/null
         then
             echo "openjdk-$version-jre-headless"
             return
