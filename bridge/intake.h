@@ -29,6 +29,7 @@ typedef struct Intake
 	HostError error; /* why intake_take returned false */
 	int64 from;      /* events of this time */
 	int64 until;     /* to before this one are counted: a replay sets them */
+	bool no_letters; /* none is kept: they are the workers', and not a replay's */
 	int lost_log;    /* the partition whose log is another one than was read, or -1 */
 } Intake;
 

@@ -78,12 +78,10 @@ typedef struct StoreLetter
 	TkReason reason; /* TK_REASON_NONE: too late, and the next four are set */
 	int64 event_time;
 	int64 watermark; /* of its partition, just before it */
-	TkText tenant;
+	text *tenant;
 	const char *event_type;
-	const char *key; /* NULL: none */
-	size_t key_len;
-	const char *payload;
-	size_t payload_len;   /* as kept */
+	bytea *key;           /* NULL: none */
+	bytea *payload;       /* as much of it as is kept; NULL: none */
 	size_t payload_bytes; /* as received */
 	int64 kafka_time;     /* us; -1: none */
 	struct StoreLetter *next;
