@@ -78,8 +78,11 @@ keep_letter(Intake *intake, const ConsumerEvent *message, const StoreLetter *abo
 	letter->key = put_value(&at, message->key, key_len);
 	letter->payload = put_value(&at, message->payload, payload_len);
 	letter->tenant = put_value(&at, tenant.data, tenant.len);
-	letter->next = intake->session->letters;
-	intake->session->letters = letter;
+	if (intake->last_letter == NULL)
+		intake->session->letters = letter;
+	else
+		intake->last_letter->next = letter;
+	intake->last_letter = letter;
 	intake->letter_bytes += size;
 	return true;
 }
@@ -326,6 +329,7 @@ void
 intake_flushed(Intake *intake)
 {
 	intake->session->letters = NULL;
+	intake->last_letter = NULL;
 	intake->session->retries = NULL;
 	MemoryContextReset(intake->letters);
 	intake->letter_bytes = 0;

@@ -21,6 +21,7 @@ typedef struct Intake
 	StoreSession *session;
 	TkExtractor *extractor;
 	MemoryContext letters;      /* of session->letters; reset after each flush */
+	StoreLetter *last_letter;   /* of session->letters */
 	size_t letter_bytes;        /* held there */
 	int64 letters_kept;         /* since the session began */
 	StorePartition **by_number; /* partition number -> ours, or NULL */

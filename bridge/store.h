@@ -109,9 +109,9 @@ typedef struct StoreSession
 	StorePartition *partitions;   /* ascending */
 	StoreRuleCounts *rule_counts; /* one of each rule of the configuration */
 	TkPaneSet *panes;
-	StoreLetter *letters;
-	StoreRetry *retries; /* read again since the last flush */
-	int64 flushes;       /* committed; also the version that a flush gives to the rows it writes */
+	StoreLetter *letters; /* as they came */
+	StoreRetry *retries;  /* read again since the last flush */
+	int64 flushes;        /* committed; also the version that a flush gives to the rows it writes */
 	double last_flush_ms;
 } StoreSession;
 

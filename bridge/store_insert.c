@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/heapam.h"
+#include "access/hio.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -42,7 +43,7 @@ struct StoreInsert
 	TransitionCaptureState *transition; /* for triggers that want the new rows as a table */
 	BulkInsertState pages;
 	CommandId command;
-	MemoryContext memory; /* of what is computed for the rows of a batch */
+	MemoryContext memory; /* of what is computed and formed for the rows of a batch */
 	int *brought;         /* attributes, from 0, of the columns that rows bring */
 	int n_brought;
 	Datum *values; /* of the other columns, where they are the same for all rows */
@@ -50,8 +51,8 @@ struct StoreInsert
 	Computed *computed; /* generated columns last: they look at the others */
 	int n_computed;
 	int batch_rows;
-	int n; /* in the batch */
-	TupleTableSlot *slots[BATCH_ROWS];
+	int n;                             /* in the batch */
+	TupleTableSlot *slots[BATCH_ROWS]; /* virtual: indexes take the values from them, not from the rows */
 };
 
 /* ---- columns ---- */
@@ -96,8 +97,8 @@ find_default(StoreInsert *insert, int attribute, bool generated)
 	if (generated || contain_volatile_functions((Node *) expression))
 		insert->computed[insert->n_computed++] = (Computed){attribute, state};
 	else
-		insert->values[attribute] = ExecEvalExpr(state, GetPerTupleExprContext(insert->executor),
-												 &insert->nulls[attribute]);
+		insert->values[attribute] =
+			ExecEvalExpr(state, GetPerTupleExprContext(insert->executor), &insert->nulls[attribute]);
 }
 
 static void
@@ -131,6 +132,27 @@ find_columns(StoreInsert *insert, const char *const *columns)
 
 /* ---- the beginning ---- */
 
+/*
+ * The few buffers that rows go through, the same ones from one step to the next: the rest of shared_buffers
+ * keeps what is read.  A step that failed has let go of its buffer already.
+ */
+static BulkInsertState
+take_pages(void)
+{
+	static BulkInsertState pages = NULL;
+
+	if (pages == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		pages = GetBulkInsertState();
+		MemoryContextSwitchTo(old);
+	}
+	pages->current_buf = InvalidBuffer;
+	ReleaseBulkInsertStatePin(pages);
+	return pages;
+}
+
 static bool
 has_before_triggers(const StoreInsert *insert)
 {
@@ -163,7 +185,7 @@ store_insert_begin(const char *table, const char *const *columns)
 	open_target(insert);
 	find_columns(insert, columns);
 	insert->memory = AllocSetContextCreate(CurrentMemoryContext, "topk insert", ALLOCSET_DEFAULT_SIZES);
-	insert->pages = GetBulkInsertState();
+	insert->pages = take_pages();
 	insert->command = GetCurrentCommandId(true);
 	/* a trigger before a row may look for the rows before it */
 	insert->batch_rows = has_before_triggers(insert) ? 1 : BATCH_ROWS;
@@ -189,8 +211,11 @@ finish_row(StoreInsert *insert, TupleTableSlot *slot)
 static void
 write_batch(StoreInsert *insert)
 {
+	MemoryContext old = MemoryContextSwitchTo(insert->memory);
+
 	CHECK_FOR_INTERRUPTS();
 	table_multi_insert(insert->relation, insert->slots, insert->n, insert->command, 0, insert->pages);
+	MemoryContextSwitchTo(old);
 	for (int i = 0; i < insert->n; i++)
 	{
 		finish_row(insert, insert->slots[i]);
@@ -221,7 +246,8 @@ static TupleTableSlot *
 next_slot(StoreInsert *insert)
 {
 	if (insert->slots[insert->n] == NULL)
-		insert->slots[insert->n] = table_slot_create(insert->relation, &insert->executor->es_tupleTable);
+		insert->slots[insert->n] =
+			ExecInitExtraTupleSlot(insert->executor, RelationGetDescr(insert->relation), &TTSOpsVirtual);
 	return insert->slots[insert->n];
 }
 
@@ -270,7 +296,7 @@ store_insert_end(StoreInsert *insert)
 {
 	if (insert->n > 0)
 		write_batch(insert);
-	FreeBulkInsertState(insert->pages);
+	ReleaseBulkInsertStatePin(insert->pages);
 	ExecASInsertTriggers(insert->executor, insert->target, insert->transition);
 	AfterTriggerEndQuery(insert->executor);
 	ExecResetTupleTable(insert->executor->es_tupleTable, false);
