@@ -182,6 +182,7 @@ store_insert_begin(const char *table, const char *const *columns)
 	insert->relation = table_openrv(makeRangeVar(pstrdup("topk"), pstrdup(table), -1), RowExclusiveLock);
 	if (insert->relation->rd_rel->relkind != RELKIND_RELATION)
 		ereport(ERROR, errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("topk.%s is not a table", table));
+	AfterTriggerBeginQuery();
 	open_target(insert);
 	find_columns(insert, columns);
 	insert->memory = AllocSetContextCreate(CurrentMemoryContext, "topk insert", ALLOCSET_DEFAULT_SIZES);
@@ -189,7 +190,6 @@ store_insert_begin(const char *table, const char *const *columns)
 	insert->command = GetCurrentCommandId(true);
 	/* a trigger before a row may look for the rows before it */
 	insert->batch_rows = has_before_triggers(insert) ? 1 : BATCH_ROWS;
-	AfterTriggerBeginQuery();
 	ExecBSInsertTriggers(insert->executor, insert->target);
 	return insert;
 }
