@@ -30,23 +30,40 @@ intake_create(StoreSession *session, MemoryContext context)
 	return intake->extractor == NULL ? NULL : intake;
 }
 
-static void *
-letter_alloc(Intake *intake, size_t size)
+/* As a value of the table, at *at, which moves on; NULL for NULL. */
+static struct varlena *
+put_value(char **at, const char *bytes, size_t len)
 {
-	return MemoryContextAllocExtended(intake->letters, size, MCXT_ALLOC_NO_OOM);
+	struct varlena *value = (struct varlena *) *at;
+
+	if (bytes == NULL)
+		return NULL;
+	SET_VARSIZE(value, VARHDRSZ + len);
+	memcpy(VARDATA(value), bytes, len);
+	*at += INTALIGN(VARHDRSZ + len);
+	return value;
 }
 
-/* Keeps a message for the next flush; `about` says why.  Its tenant is copied, its event type is the rule's.
- */
+static size_t
+value_size(size_t len)
+{
+	return INTALIGN(VARHDRSZ + len);
+}
+
+/* Keeps a message for the next flush; `about` says why, and whose it is.  Its event type is the rule's. */
 static bool
-keep_letter(Intake *intake, const ConsumerEvent *message, const StoreLetter *about)
+keep_letter(Intake *intake, const ConsumerEvent *message, const StoreLetter *about, TkText tenant)
 {
 	size_t key_len = Min(message->key_len, INTAKE_KEPT_BYTES);
 	size_t payload_len = Min(message->payload_len, INTAKE_KEPT_BYTES);
-	size_t size = sizeof(StoreLetter) + about->tenant.len + key_len + payload_len;
-	StoreLetter *letter = letter_alloc(intake, size);
-	char *bytes = (char *) (letter + 1);
+	size_t size =
+		sizeof(StoreLetter) + value_size(tenant.len) + value_size(key_len) + value_size(payload_len);
+	StoreLetter *letter;
+	char *at;
 
+	if (intake->no_letters)
+		return true;
+	letter = MemoryContextAllocExtended(intake->letters, size, MCXT_ALLOC_NO_OOM);
 	if (letter == NULL)
 	{
 		host_error(&intake->error, ERRCODE_OUT_OF_MEMORY, "out of memory for a letter");
@@ -55,18 +72,17 @@ keep_letter(Intake *intake, const ConsumerEvent *message, const StoreLetter *abo
 	*letter = *about;
 	letter->partition = message->partition;
 	letter->offset = message->offset;
-	letter->key_len = key_len;
-	letter->payload_len = payload_len;
 	letter->payload_bytes = message->payload_len;
 	letter->kafka_time = message->timestamp;
-	if (message->key != NULL)
-		letter->key = memcpy(bytes, message->key, key_len);
-	if (message->payload != NULL)
-		letter->payload = memcpy(bytes + key_len, message->payload, payload_len);
-	if (about->tenant.len > 0)
-		letter->tenant.data = memcpy(bytes + key_len + payload_len, about->tenant.data, about->tenant.len);
-	letter->next = intake->session->letters;
-	intake->session->letters = letter;
+	at = (char *) (letter + 1);
+	letter->key = put_value(&at, message->key, key_len);
+	letter->payload = put_value(&at, message->payload, payload_len);
+	letter->tenant = put_value(&at, tenant.data, tenant.len);
+	if (intake->last_letter == NULL)
+		intake->session->letters = letter;
+	else
+		intake->last_letter->next = letter;
+	intake->last_letter = letter;
 	intake->letter_bytes += size;
 	return true;
 }
@@ -101,8 +117,8 @@ take_too_late(Intake *intake, StorePartition *partition, const ConsumerEvent *me
 		   keep_letter(intake, message,
 					   &(StoreLetter){.event_time = event->time,
 									  .watermark = partition->clock.watermark,
-									  .tenant = event->tenant,
-									  .event_type = event->yields[0].rule->event_type});
+									  .event_type = event->yields[0].rule->event_type},
+					   event->tenant);
 }
 
 static bool
@@ -234,7 +250,7 @@ take_message(Intake *intake, StorePartition *partition, const ConsumerEvent *mes
 		return take_outcome(intake, partition, message, &event, lateness);
 	counts->dead_letters++;
 	intake->letters_kept++;
-	return keep_letter(intake, message, &(StoreLetter){.reason = event.reason});
+	return keep_letter(intake, message, &(StoreLetter){.reason = event.reason}, (TkText){NULL, 0});
 }
 
 bool
@@ -313,6 +329,7 @@ void
 intake_flushed(Intake *intake)
 {
 	intake->session->letters = NULL;
+	intake->last_letter = NULL;
 	intake->session->retries = NULL;
 	MemoryContextReset(intake->letters);
 	intake->letter_bytes = 0;

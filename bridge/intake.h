@@ -21,6 +21,7 @@ typedef struct Intake
 	StoreSession *session;
 	TkExtractor *extractor;
 	MemoryContext letters;      /* of session->letters; reset after each flush */
+	StoreLetter *last_letter;   /* of session->letters */
 	size_t letter_bytes;        /* held there */
 	int64 letters_kept;         /* since the session began */
 	StorePartition **by_number; /* partition number -> ours, or NULL */
@@ -29,6 +30,7 @@ typedef struct Intake
 	HostError error; /* why intake_take returned false */
 	int64 from;      /* events of this time */
 	int64 until;     /* to before this one are counted: a replay sets them */
+	bool no_letters; /* none is kept: they are the workers', and not a replay's */
 	int lost_log;    /* the partition whose log is another one than was read, or -1 */
 } Intake;
 

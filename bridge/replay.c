@@ -241,6 +241,7 @@ make_session(Replay *replay)
 		return out_of_memory(replay);
 	replay->intake->from = store->from;
 	replay->intake->until = store->until;
+	replay->intake->no_letters = true;
 	return make_panes(replay);
 }
 

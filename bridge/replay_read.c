@@ -115,7 +115,6 @@ read_batch(Replay *replay, int *n)
 			return TRY_LATER;
 		}
 	}
-	intake_flushed(replay->intake); /* dead letters are the workers' */
 	return GO_ON;
 }
 

@@ -78,12 +78,10 @@ typedef struct StoreLetter
 	TkReason reason; /* TK_REASON_NONE: too late, and the next four are set */
 	int64 event_time;
 	int64 watermark; /* of its partition, just before it */
-	TkText tenant;
+	text *tenant;
 	const char *event_type;
-	const char *key; /* NULL: none */
-	size_t key_len;
-	const char *payload;
-	size_t payload_len;   /* as kept */
+	bytea *key;           /* NULL: none */
+	bytea *payload;       /* as much of it as is kept; NULL: none */
 	size_t payload_bytes; /* as received */
 	int64 kafka_time;     /* us; -1: none */
 	struct StoreLetter *next;
@@ -111,9 +109,9 @@ typedef struct StoreSession
 	StorePartition *partitions;   /* ascending */
 	StoreRuleCounts *rule_counts; /* one of each rule of the configuration */
 	TkPaneSet *panes;
-	StoreLetter *letters;
-	StoreRetry *retries; /* read again since the last flush */
-	int64 flushes;       /* committed; also the version that a flush gives to the rows it writes */
+	StoreLetter *letters; /* as they came */
+	StoreRetry *retries;  /* read again since the last flush */
+	int64 flushes;        /* committed; also the version that a flush gives to the rows it writes */
 	double last_flush_ms;
 } StoreSession;
 

@@ -2,126 +2,121 @@
  * store_letter.c - messages that are kept as they came (see store.h): those that could not be read in
  * topk.dead_letter, and, if the source says so, those that were too late in topk.late_event.  A flush writes
  * them, and removes the dead letters that were read again.
- *
- * There can be many, so they come by COPY, which writes a page of rows at once:
- *
- *     PGCOPY\n\377\r\n\0   int32 flags = 0   int32 extension = 0
- *     for each letter:  int16 columns,  for each column: int32 length (-1: NULL), bytes
- *     int16 -1
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "catalog/pg_type.h"
-#include "commands/copy.h"
-#include "libpq/pqformat.h"
-#include "nodes/makefuncs.h"
-#include "parser/parse_node.h"
-#include "parser/parse_relation.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "spi_util.h"
 #include "store.h"
+#include "store_insert.h"
 
-static const char signature[] = "PGCOPY\n\377\r\n"; /* its closing zero is part of it */
+#define MOST_COLUMNS 10
+
+/* A row for the table of dead letters, or of late events; and texts that many rows have. */
+typedef struct LetterRow
+{
+	const StoreSession *session;
+	int n;
+	Datum values[MOST_COLUMNS];
+	bool nulls[MOST_COLUMNS];
+	Datum topic;
+	Datum reasons[TK_N_REASONS]; /* 0: not needed so far */
+	const char *event_type;      /* that of the last row */
+	Datum event_type_text;
+} LetterRow;
 
 /* A table that keeps letters. */
 typedef struct LetterTable
 {
 	const char *name;
-	bool dead;               /* which letters it keeps */
-	const char *columns[12]; /* as encode() writes them, and NULL */
-	void (*encode)(StringInfo row, const StoreSession *session, const StoreLetter *letter);
+	bool dead;                             /* which letters it keeps */
+	const char *columns[MOST_COLUMNS + 1]; /* as fill() puts them, and NULL */
+	void (*fill)(LetterRow *row, const StoreLetter *letter);
 } LetterTable;
-
-/* The COPY that is under way.  COPY calls back without an argument. */
-static struct
-{
-	const StoreSession *session;
-	const LetterTable *table;
-	const StoreLetter *next;
-	bool ended;          /* the trailer is in the buffer */
-	StringInfoData data; /* of one letter; what is before data.cursor has been taken */
-} copying;
 
 /* ---- rows ---- */
 
 static void
-put_int4(StringInfo row, int32 value)
+put(LetterRow *row, Datum value)
 {
-	pq_sendint32(row, sizeof(value));
-	pq_sendint32(row, (uint32) value);
+	row->values[row->n] = value;
+	row->nulls[row->n++] = false;
 }
 
 static void
-put_int8(StringInfo row, int64 value)
+put_null(LetterRow *row)
 {
-	pq_sendint32(row, sizeof(value));
-	pq_sendint64(row, (uint64) value);
-}
-
-/* text or bytea; the database's encoding is that of its messages, so text is as it came */
-static void
-put_bytes(StringInfo row, const char *bytes, size_t len)
-{
-	pq_sendint32(row, (uint32) len);
-	appendBinaryStringInfo(row, bytes, (int) len);
+	row->values[row->n] = (Datum) 0;
+	row->nulls[row->n++] = true;
 }
 
 static void
-put_text(StringInfo row, const char *text)
-{
-	put_bytes(row, text, strlen(text));
-}
-
-static void
-put_null(StringInfo row)
-{
-	pq_sendint32(row, (uint32) -1);
-}
-
-static void
-put_nullable(StringInfo row, const char *bytes, size_t len)
+put_bytes(LetterRow *row, const bytea *bytes)
 {
 	if (bytes == NULL)
 		put_null(row);
 	else
-		put_bytes(row, bytes, len);
+		put(row, PointerGetDatum(bytes));
+}
+
+static void
+put_time(LetterRow *row, int64 us)
+{
+	put(row, TimestampTzGetDatum(host_to_timestamp(us)));
 }
 
 /* What both tables have: source_id, partition, kafka_offset, key, payload, payload_bytes. */
 static void
-put_message(StringInfo row, const StoreSession *session, const StoreLetter *letter)
+put_message(LetterRow *row, const StoreLetter *letter)
 {
-	put_int4(row, session->config->source_id);
-	put_int4(row, letter->partition);
-	put_int8(row, letter->offset);
-	put_nullable(row, letter->key, letter->key_len);
-	put_nullable(row, letter->payload, letter->payload_len);
-	put_int8(row, (int64) letter->payload_bytes);
+	put(row, Int32GetDatum(row->session->config->source_id));
+	put(row, Int32GetDatum(letter->partition));
+	put(row, Int64GetDatum(letter->offset));
+	put_bytes(row, letter->key);
+	put_bytes(row, letter->payload);
+	put(row, Int64GetDatum((int64) letter->payload_bytes));
+}
+
+static Datum
+reason_text(LetterRow *row, TkReason reason)
+{
+	if (row->reasons[reason] == (Datum) 0)
+		row->reasons[reason] = CStringGetTextDatum(tk_reason_name(reason));
+	return row->reasons[reason];
+}
+
+static Datum
+event_type_text(LetterRow *row, const char *event_type)
+{
+	if (row->event_type != event_type)
+		row->event_type_text = CStringGetTextDatum(event_type);
+	row->event_type = event_type;
+	return row->event_type_text;
 }
 
 static void
-encode_dead_letter(StringInfo row, const StoreSession *session, const StoreLetter *letter)
+fill_dead_letter(LetterRow *row, const StoreLetter *letter)
 {
-	put_message(row, session, letter);
-	put_text(row, session->config->topic);
-	put_text(row, tk_reason_name(letter->reason));
+	put_message(row, letter);
+	put(row, row->topic);
+	put(row, reason_text(row, letter->reason));
 	if (letter->kafka_time < 0)
 		put_null(row);
 	else
-		put_int8(row, host_to_timestamp(letter->kafka_time));
+		put_time(row, letter->kafka_time);
 }
 
 static void
-encode_late_event(StringInfo row, const StoreSession *session, const StoreLetter *letter)
+fill_late_event(LetterRow *row, const StoreLetter *letter)
 {
-	put_message(row, session, letter);
-	put_int8(row, host_to_timestamp(letter->event_time));
-	put_int8(row, host_to_timestamp(letter->watermark));
-	put_bytes(row, letter->tenant.data, letter->tenant.len);
-	put_text(row, letter->event_type);
+	put_message(row, letter);
+	put_time(row, letter->event_time);
+	put_time(row, letter->watermark);
+	put(row, PointerGetDatum(letter->tenant));
+	put(row, event_type_text(row, letter->event_type));
 }
 
 static const LetterTable letter_tables[] = {
@@ -129,25 +124,13 @@ static const LetterTable letter_tables[] = {
 	 true,
 	 {"source_id", "partition", "kafka_offset", "key", "payload", "payload_bytes", "topic", "reason",
 	  "kafka_time"},
-	 encode_dead_letter},
+	 fill_dead_letter},
 	{"late_event",
 	 false,
 	 {"source_id", "partition", "kafka_offset", "key", "payload", "payload_bytes", "event_time", "watermark",
 	  "tenant", "event_type"},
-	 encode_late_event},
+	 fill_late_event},
 };
-
-/* ---- COPY ---- */
-
-static int
-n_columns(const LetterTable *table)
-{
-	int n = 0;
-
-	while (table->columns[n] != NULL)
-		n++;
-	return n;
-}
 
 static const StoreLetter *
 skip_others(const LetterTable *table, const StoreLetter *letter)
@@ -157,97 +140,31 @@ skip_others(const LetterTable *table, const StoreLetter *letter)
 	return letter;
 }
 
-/* Puts the next letter, or the trailer, into the empty buffer. */
 static void
-encode_next(void)
+insert_letters(const StoreSession *session, const LetterTable *table)
 {
-	const StoreLetter *letter = copying.next;
+	const StoreLetter *letter = skip_others(table, session->letters);
+	LetterRow row = {.session = session};
+	StoreInsert *insert;
 
-	resetStringInfo(&copying.data);
-	copying.ended = letter == NULL;
-	if (copying.ended)
-	{
-		pq_sendint16(&copying.data, (uint16) -1);
+	if (letter == NULL)
 		return;
-	}
-	pq_sendint16(&copying.data, (uint16) n_columns(copying.table));
-	copying.table->encode(&copying.data, copying.session, letter);
-	copying.next = skip_others(copying.table, letter->next);
-}
-
-/* COPY asks for at least `least` bytes, unless it is the end, and takes at most `most`. */
-static int
-give_bytes(void *target, int least, int most)
-{
-	int given = 0;
-
-	while (given < least)
+	row.topic = CStringGetTextDatum(session->config->topic);
+	insert = store_insert_begin(table->name, table->columns);
+	for (; letter != NULL; letter = skip_others(table, letter->next))
 	{
-		int left = copying.data.len - copying.data.cursor;
-		int n = Min(left, most - given);
-
-		if (left == 0 && copying.ended)
-			break;
-		memcpy((char *) target + given, copying.data.data + copying.data.cursor, n);
-		copying.data.cursor += n;
-		given += n;
-		if (n == left && !copying.ended)
-			encode_next();
+		row.n = 0;
+		table->fill(&row, letter);
+		store_insert_row(insert, row.values, row.nulls);
 	}
-	return given;
-}
-
-static void
-begin_copying(const StoreSession *session, const LetterTable *table, const StoreLetter *first)
-{
-	copying.session = session;
-	copying.table = table;
-	copying.next = first;
-	copying.ended = false;
-	initStringInfo(&copying.data);
-	appendBinaryStringInfo(&copying.data, signature, sizeof(signature));
-	pq_sendint32(&copying.data, 0);
-	pq_sendint32(&copying.data, 0);
-}
-
-static List *
-names_of(const LetterTable *table)
-{
-	List *names = NIL;
-
-	for (int i = 0; i < n_columns(table); i++)
-		names = lappend(names, makeString(pstrdup(table->columns[i])));
-	return names;
-}
-
-static void
-copy_letters(const StoreSession *session, const LetterTable *table)
-{
-	const StoreLetter *first = skip_others(table, session->letters);
-	List *options = list_make1(makeDefElem("format", (Node *) makeString(pstrdup("binary")), -1));
-	ParseState *parse;
-	Relation relation;
-	CopyFromState copy;
-
-	if (first == NULL)
-		return;
-	begin_copying(session, table, first);
-	parse = make_parsestate(NULL);
-	relation = table_openrv(makeRangeVar(pstrdup("topk"), pstrdup(table->name), -1), RowExclusiveLock);
-	(void) addRangeTableEntryForRelation(parse, relation, RowExclusiveLock, NULL, false, false);
-	copy = BeginCopyFrom(parse, relation, NULL, NULL, false, give_bytes, names_of(table), options);
-	(void) CopyFrom(copy);
-	EndCopyFrom(copy);
-	table_close(relation, NoLock);
-	free_parsestate(parse);
-	pfree(copying.data.data);
+	store_insert_end(insert);
 }
 
 void
 store_flush_letters(const StoreSession *session)
 {
 	for (int i = 0; i < (int) lengthof(letter_tables); i++)
-		copy_letters(session, &letter_tables[i]);
+		insert_letters(session, &letter_tables[i]);
 }
 
 /* ---- dead letters that are read again ---- */

@@ -15,7 +15,7 @@
 #define LOG_END_INTERVAL                                                                                     \
 	(5 * TK_US_PER_SECOND) /* between checks that a silent partition is really at its end */
 #define HEARTBEAT (10 * TK_US_PER_SECOND)
-#define MAX_LETTER_BYTES (16 * 1024 * 1024) /* flush early rather than hold more letters */
+#define MAX_LETTER_BYTES (32 * 1024 * 1024) /* flush early rather than hold more letters */
 #define LISTS_PER_STEP 1000
 
 /* Gives ids to new families, each in a transaction of its own, so that a flush never waits for another's. */

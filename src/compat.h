@@ -46,6 +46,15 @@
 #define TOPK_CREATE_WAIT_EVENT_SET(context, n) CreateWaitEventSet(context, n)
 #endif
 
+/* 16 can leave all but summarizing indexes out. */
+#if PG_VERSION_NUM >= 160000
+#define TOPK_INSERT_INDEX_TUPLES(relation, slot, executor)                                                   \
+	ExecInsertIndexTuples(relation, slot, executor, false, false, NULL, NIL, false)
+#else
+#define TOPK_INSERT_INDEX_TUPLES(relation, slot, executor)                                                   \
+	ExecInsertIndexTuples(relation, slot, executor, false, false, NULL, NIL)
+#endif
+
 /* Soft errors of input functions came with 16; before, an error is an error. */
 #ifndef ereturn
 #define ereturn(context, dummy_value, ...)                                                                   \

@@ -4,6 +4,7 @@ package TopK::Test::Measure;
 # process, WAL, and what machine this is.
 #
 #   my $cpu = cpu_by_kind($pipeline);          # {'topk worker' => 1.25, ..., 'other' => 0.1}, seconds so far
+#   my $cpu = main_cpu($pipeline, 'topk worker');   # of the main threads alone: what bounds the speed, however busy the machine is
 #   my $mb  = peak_memory($pipeline, 'topk worker');
 #   my $rate = drain_rate($pipeline, $events); # until so many are committed: events a second, from the first commit on
 #   my $from = wal_position($pipeline); ... wal_since($pipeline, $from);   # {all, images}, bytes
@@ -16,7 +17,7 @@ use Exporter qw(import);
 use POSIX    qw(sysconf _SC_CLK_TCK);
 use Time::HiRes qw(sleep);
 
-our @EXPORT_OK = qw(drain_rate cpu_by_kind our_cpu peak_memory resident_memory anonymous_memory wal_position wal_since machine);
+our @EXPORT_OK = qw(drain_rate cpu_by_kind our_cpu main_cpu peak_memory resident_memory anonymous_memory wal_position wal_since machine);
 
 # The rate between the first and the last commit of a drain, by the server's clock.
 sub drain_rate
@@ -54,6 +55,20 @@ sub our_cpu
     my ($cpu) = @_;
     my $sum = 0;
     $sum += $cpu->{$_} for grep { /^topk/ } keys %{$cpu};
+    return $sum;
+}
+
+# CPU seconds so far of the main threads of the processes of a kind.
+sub main_cpu
+{
+    my ($pipeline, $kind) = @_;
+    my $sum = 0;
+    for my $pid (split /\n/, $pipeline->value("SELECT pid FROM pg_stat_activity WHERE backend_type = '$kind'"))
+    {
+        open my $stat, '<', "/proc/$pid/task/$pid/stat" or next;
+        my @fields = split ' ', (<$stat> =~ /\) (.*)/)[0];
+        $sum += ($fields[11] + $fields[12]) / sysconf(_SC_CLK_TCK);
+    }
     return $sum;
 }
 

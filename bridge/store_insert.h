@@ -1,0 +1,25 @@
+/*
+ * store_insert.h - many rows into one of our tables, within a step (host.h).
+ *
+ * As COPY does it, a page of rows at once and with all that the table may have (defaults, identity, generated
+ * columns, constraints, indexes, triggers), but from values in memory: nothing is encoded, parsed or copied
+ * on the way.
+ */
+#ifndef TK_STORE_INSERT_H
+#define TK_STORE_INSERT_H
+
+#include "postgres.h"
+
+typedef struct StoreInsert StoreInsert;
+
+/* Rows for topk.`table`, each of which brings `columns` (up to NULL); the others get what they get by
+ * default. Lives in the current memory context.
+ */
+extern StoreInsert *store_insert_begin(const char *table, const char *const *columns);
+
+/* One row.  What values refer to must last until store_insert_end. */
+extern void store_insert_row(StoreInsert *insert, const Datum *values, const bool *nulls);
+
+extern void store_insert_end(StoreInsert *insert);
+
+#endif
