@@ -118,14 +118,29 @@ sub settled_windows
     return map { $_ => 1 } split /\n/, $pipeline->value("SELECT window_id FROM topk.source_window WHERE extract(epoch FROM retention + 2 * topk.leaf_size(size)) < $third");
 }
 
+# Retention drops a leaf at once, so the size of leaves is a saw; what is left after each drop says whether they grow.
+sub lowest_of_each
+{
+    my ($width, @points) = @_;
+    my %lowest;
+    for my $point (@points)
+    {
+        my $at = \$lowest{ int $point->[0] / $width };
+        ${$at} = $point if !defined ${$at} || $point->[1] < ${$at}[1];
+    }
+    return map { $lowest{$_} } sort { $a <=> $b } keys %lowest;
+}
+
 sub judge
 {
     my %settled = settled_windows();
+    my %width   = map { split /\|/ } split /\n/, $pipeline->value("SELECT window_id, extract(epoch FROM topk.leaf_size(size)) / $pace FROM topk.source_window");
     for my $kind (sort keys %samples)
     {
         for my $series (sort keys %{ $samples{$kind} })
         {
             my @points = grep { $_->[0] > $seconds / 3 } @{ $samples{$kind}{$series} };
+            @points = lowest_of_each($width{$1}, @points) if $series =~ /^leaves_(\d+)/ && $settled{$1};
             next if @points < 3;
             my ($rise, $mean) = fit(@points);
             my $filling = ($series =~ /^leaves_(\d+)/ && !$settled{$1}) || $series =~ /^(win_state|publication|archive|list)/ && !%settled;
