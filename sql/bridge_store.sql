@@ -29,6 +29,7 @@ BEGIN
     FROM unnest(partitions, high) AS u(n, high) WHERE p.source_id = src AND p.partition = u.n;
     UPDATE topk.live l SET sealed = true
     WHERE l.source_id = src AND NOT l.sealed AND (l.worker = claim_partitions.worker OR l.worker >= s.workers);
+    UPDATE topk.worker w SET run = NULL, sealed_until = NULL WHERE w.source_id = src AND w.worker = claim_partitions.worker;
 
     INSERT INTO topk.adoption (source_id, partition, config_version, first_offset)
     SELECT src, p.partition, st.config_version, p.next_offset
@@ -123,6 +124,16 @@ CREATE AGGREGATE topk.fold(sketch @extschema@.topk, pane timestamptz) (
     SFUNC = topk.fold_step, STYPE = @extschema@.topk, FINALFUNC = @extschema@.topk_final
 );
 
+-- The rows of panes that may be closed.  A piece of a pane is sealed while the pane is open, and a close takes in
+-- panes, not pieces: so what a worker's run has written waits until that worker has sealed the pane, too.
+CREATE FUNCTION topk.closable(src integer, reached timestamptz) RETURNS SETOF topk.live LANGUAGE sql STABLE AS $$
+    SELECT l.* FROM topk.source s
+    JOIN topk.live l USING (source_id)
+    LEFT JOIN topk.worker w ON w.source_id = l.source_id AND w.worker = l.worker AND w.worker < s.workers AND w.run = l.incarnation >> 32
+    WHERE s.source_id = src AND l.sealed AND l.pane <= reached - s.pane_size
+        AND (w.run IS NULL OR l.pane <= w.sealed_until - s.pane_size)
+$$;
+
 -- One close: sealed panes that the watermark has passed move into every window that contains them; windows
 -- whose end it has passed, and of which nothing is left to take in, become final.  Only the removal of a row
 -- counts it, so a crash repeats nothing; a row that is not visible yet is the next close's.  About `most`
@@ -131,8 +142,7 @@ CREATE FUNCTION topk.close(src integer, most integer DEFAULT 20000, OUT watermar
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    pane_size interval := (SELECT s.pane_size FROM topk.source s WHERE s.source_id = src);
-    part      record;
+    part record;
 BEGIN
     moved := 0;
     finals := 0;
@@ -145,8 +155,7 @@ BEGIN
     FOR part IN
         WITH gone AS (
             DELETE FROM topk.live l USING (
-                SELECT v.pane, v.list_id, v.incarnation FROM topk.live v
-                WHERE v.source_id = src AND v.sealed AND v.pane <= watermark - pane_size
+                SELECT v.pane, v.list_id, v.incarnation FROM topk.closable(src, watermark) v
                 ORDER BY v.pane, v.list_id FETCH FIRST (most) ROWS WITH TIES) v
             WHERE l.source_id = src AND l.pane = v.pane AND l.list_id = v.list_id AND l.incarnation = v.incarnation
             RETURNING l.pane, l.list_id, l.worker, l.incarnation, l.sketch
@@ -201,12 +210,11 @@ $$;
 -- Whether a close would find something to do; cheap, since it is asked twice a second.
 CREATE FUNCTION topk.close_due(src integer) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    reached   timestamptz := topk.source_watermark(src);
-    pane_size interval := (SELECT s.pane_size FROM topk.source s WHERE s.source_id = src);
+    reached timestamptz := topk.source_watermark(src);
 BEGIN
     RETURN EXISTS (SELECT FROM topk.closer c WHERE c.source_id = src
                    AND (c.last_error IS NOT NULL OR c.watermark IS NULL OR c.watermark < reached - interval '10 seconds'))
-        OR EXISTS (SELECT FROM topk.live l WHERE l.source_id = src AND l.sealed AND l.pane <= reached - pane_size)
+        OR EXISTS (SELECT FROM topk.closable(src, reached))
         OR EXISTS (SELECT FROM topk.source_window d JOIN topk.win_state ws USING (window_id)
                    WHERE d.source_id = src AND NOT ws.final AND topk.window_end(d, ws.window_start) <= reached);
 END
