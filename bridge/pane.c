@@ -4,7 +4,8 @@
  * A list's panes are few (the open minute, its neighbours while events are out of order) and are found by
  * walking from the newest.  The set keeps all panes in one array, for sealing, and those that a flush has to
  * write in a second one.  A pane is in the second array exactly if it is changed or sealed; the array has
- * room for all panes, so that neither counting an event nor sealing can fail for it.  Its rows are in pane_row.c.
+ * room for all panes, so that neither counting an event nor sealing can fail for it.  Its rows are in
+ * pane_row.c.
  *
  * In the steady state an event allocates nothing: memory is asked for by new panes, lists and families, and
  * by sketches that grow.

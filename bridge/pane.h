@@ -18,9 +18,9 @@
  * A pane's rows.  What a flush writes are rows, each with an incarnation number that is never used twice: the
  * run number of the worker (from a sequence) in its upper 32 bits, a count in the lower.  Which rows a pane
  * ends with is a function of its updates alone, and does not depend on when it was flushed:
- *   - while its updates are no more than tk_most_exact, in pieces, which are exact.  However they are divided,
- *     together they are the pane, of which nothing is lost.  A pane that stays open is written anew with each
- *     flush; one that fills slowly is cheaper to keep in pieces;
+ *   - while its updates are no more than tk_most_exact, in pieces, which are exact.  However they are
+ * divided, together they are the pane, of which nothing is lost.  A pane that stays open is written anew with
+ * each flush; one that fills slowly is cheaper to keep in pieces;
  *   - from then on whole: one row takes the place of all pieces, and stops growing at the capacity.
  *
  * Memory: everything is allocated through the allocator passed in; tk_pane_set_bytes tells how much is held.
@@ -161,9 +161,9 @@ int tk_pane_count(const TkPaneSet *set);
  * interned = false, then every list with list_id = 0 (tk_pane_next_new_* return NULL at the end; the host
  * fills in list_id, calls tk_family_unshare where the store keeps a list of its own, and sets interned). Then
  * write: of every pane that is changed, or sealed, the rows.  Of a whole one remove the pieces first; insert
- * rows that are not written, update those that are changed, mark the others that are sealed.  After the commit
- * tk_pane_flushed; after an abort nothing, the next flush repeats it. No event may be added between the first
- * tk_pane_next_dirty and tk_pane_flushed.
+ * rows that are not written, update those that are changed, mark the others that are sealed.  After the
+ * commit tk_pane_flushed; after an abort nothing, the next flush repeats it. No event may be added between
+ * the first tk_pane_next_dirty and tk_pane_flushed.
  *
  * tk_pane_next_new_* return the oldest family or list that is still new, so a host either settles each before
  * it asks again, or walks on from the first along next_new and settles them all when its transaction has

@@ -2,12 +2,12 @@
  * pane_row.c - what the store holds of a pane: exact pieces, or the whole (see pane.h).
  *
  * The pane's sketch has all updates from the first on, so that it is a function of their order alone; while
- * there are few, each is counted in the newest piece as well.  A piece ends with the flush that finds it large
- * enough, or when its sketch would have to purge; what comes next begins another.
+ * there are few, each is counted in the newest piece as well.  A piece ends with the flush that finds it
+ * large enough, or when its sketch would have to purge; what comes next begins another.
  */
 #include "pane_set.h"
 
-#define MIN_PIECE_ENTRIES 64        /* fewer are cheap to write again */
+#define MIN_PIECE_ENTRIES 64           /* fewer are cheap to write again */
 #define MOST_EXACT_PER_WORKING_ENTRY 8 /* where pieces and a row written anew cost about the same WAL */
 
 uint64_t

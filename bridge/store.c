@@ -286,11 +286,12 @@ store_sketch_datum(const TkPane *pane, const TkRow *row)
 static void
 delete_pieces(const StoreSession *session, const TkPane *pane)
 {
-	static SpiStatement statement = {"DELETE FROM topk.live WHERE source_id = $1 AND pane = $2 AND list_id = $3 "
-									 "AND incarnation >= $4 AND incarnation < $5",
-									 5,
-									 {INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID},
-									 NULL};
+	static SpiStatement statement = {
+		"DELETE FROM topk.live WHERE source_id = $1 AND pane = $2 AND list_id = $3 "
+		"AND incarnation >= $4 AND incarnation < $5",
+		5,
+		{INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID},
+		NULL};
 	Datum values[] = {Int32GetDatum(session->config->source_id),
 					  TimestampTzGetDatum(host_to_timestamp(pane->start)), Int64GetDatum(pane->list->list_id),
 					  Int64GetDatum((int64) pane->incarnation),

@@ -66,6 +66,26 @@ FROM (SELECT sketch, pane FROM part WHERE incarnation = 1 UNION ALL SELECT NULL,
 SELECT count(*) FROM (SELECT topk_total(topk.fold(sketch, pane) OVER (ORDER BY pane, incarnation)) AS total,
                              sum(topk_total(sketch)) OVER (ORDER BY pane, incarnation) AS wanted FROM part) t WHERE t.total <> t.wanted;
 
+-- a sealed piece of a pane that its worker has still open waits for the others, in this run of the worker
+TRUNCATE topk.win;
+INSERT INTO topk.worker (source_id, worker, state, run, sealed_until) VALUES (:src, 0, 'running', 7, '2025-01-02 00:00');
+INSERT INTO topk.live (source_id, pane, list_id, incarnation, worker, sealed, version, sketch)
+    SELECT :src, '2025-01-02 00:00', :all, (run << 32) + worker, worker, true, 1, sketch
+    FROM part, (VALUES (6::bigint, 0), (7, 0), (7, 1)) v(run, worker) WHERE incarnation = 1;
+SELECT moved FROM topk.close(:src);
+SELECT incarnation >> 32 AS run, worker FROM topk.live;
+SELECT topk.close_due(:src);
+UPDATE topk.worker SET sealed_until = '2025-01-02 00:01';
+SELECT topk.close_due(:src);
+SELECT moved FROM topk.close(:src);
+-- a run that is over has no more to come: a claim says so
+INSERT INTO topk.live (source_id, pane, list_id, incarnation, worker, sealed, version, sketch)
+    SELECT :src, '2025-01-02 00:05', :all, 7::bigint << 32, 0, true, 1, sketch FROM part WHERE incarnation = 1;
+UPDATE topk.partition SET watermark = '2025-01-02 00:06' WHERE source_id = :src;
+SELECT moved FROM topk.close(:src);
+SELECT count(*) FROM topk.claim_partitions(:src, 0, '{0}', '{0}', '{100}');
+SELECT moved FROM topk.close(:src);
+
 SELECT topk.drop_source('s');
 DROP VIEW different;
 DROP FUNCTION fill, close_by;

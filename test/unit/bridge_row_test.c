@@ -177,7 +177,8 @@ make_updates(unsigned long long *seed, int n, int n_items)
 	{
 		int most = 1 + tap_below(seed, n_items);
 
-		updates[i] = (Update){tap_below(seed, most), tap_below(seed, 50) == 0 ? 100000 : 1 + tap_below(seed, 3)};
+		updates[i] =
+			(Update){tap_below(seed, most), tap_below(seed, 50) == 0 ? 100000 : 1 + tap_below(seed, 3)};
 	}
 }
 
@@ -200,8 +201,8 @@ count(TkPaneSet *set, const Update *update)
 }
 
 /*
- * Counts n updates, with a flush after each with a chance of one in `pause` (0: none), and of those one in three
- * aborted.  What the rows of the list of `all` come to, as stored bytes.
+ * Counts n updates, with a flush after each with a chance of one in `pause` (0: none), and of those one in
+ * three aborted.  What the rows of the list of `all` come to, as stored bytes.
  */
 static void *
 run(unsigned long long *seed, int n, int pause, size_t *len)
@@ -296,7 +297,8 @@ check_aborted(void)
 		   "a small one goes on");
 	for (uint64_t i = 102; i < tk_most_exact(CAPACITY); i++)
 		count(set, &(Update){(int) i, 1});
-	tap_ok(!pane->whole && pane->pieces == 2 && pane->rows->next != NULL, "as long as there is no more than that");
+	tap_ok(!pane->whole && pane->pieces == 2 && pane->rows->next != NULL,
+		   "as long as there is no more than that");
 	count(set, &(Update){1, 1});
 	tap_ok(pane->whole && pane->pieces == 2 && pane->rows->next == NULL && !pane->rows->written,
 		   "one more, and it is to be written whole");
@@ -330,7 +332,8 @@ check_forget_sealed(void)
 	tk_pane_set_free(set);
 }
 
-/* A list that was presumed shared gets what that of `all` has, be it pieces or the whole, and goes on like it. */
+/* A list that was presumed shared gets what that of `all` has, be it pieces or the whole, and goes on like
+ * it. */
 static void
 check_unshare(int n)
 {
