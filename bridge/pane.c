@@ -328,8 +328,10 @@ tk_pane_copy(TkPaneSet *set, const TkList *list, TkList *target, int64_t from, i
 		if (status == TK_OK)
 		{
 			tk_pane_touch(set, into);
-			status = tk_sketch_merge(into->sketch, pane->sketch);
+			status = tk_rows_part(into);
 		}
+		if (status == TK_OK)
+			status = tk_sketch_merge(into->sketch, pane->sketch);
 		if (status == TK_OK)
 			status = tk_rows_copy(set, into, pane);
 		if (status != TK_OK)

@@ -97,18 +97,42 @@ begin_piece(TkPaneSet *set, TkPane *pane)
 }
 
 TkStatus
-tk_rows_count(TkPaneSet *set, TkPane *pane, const TkText *item, uint64_t hash, uint64_t weight)
+tk_rows_part(TkPane *pane)
 {
-	uint32_t capacity = pane->list->family->capacity;
+	TkRow *row = pane->rows;
+
+	if (pane->whole || row == NULL || row->sketch != pane->sketch)
+		return TK_OK;
+	return tk_sketch_clone(pane->sketch, NULL, &row->sketch);
+}
+
+/* The newest piece, with room for one more entry. */
+static TkStatus
+prepare_piece(TkPaneSet *set, TkPane *pane)
+{
 	TkStatus status = TK_OK;
 
-	if (++pane->updates > tk_most_exact(capacity))
+	if (pane->rows == NULL)
+		return pane->pieces == 0 ? add_row(set, pane, pane->sketch) : begin_piece(set, pane);
+	if (tk_sketch_count(pane->rows->sketch) < tk_working_entries(pane->list->family->capacity))
+		return TK_OK;
+	status = tk_rows_part(pane);
+	return status == TK_OK ? begin_piece(set, pane) : status;
+}
+
+TkStatus
+tk_rows_count(TkPaneSet *set, TkPane *pane, const TkText *item, uint64_t hash, uint64_t weight)
+{
+	TkStatus status;
+
+	if (++pane->updates > tk_most_exact(pane->list->family->capacity))
 		return become_whole(set, pane);
-	if (pane->rows == NULL || tk_sketch_count(pane->rows->sketch) >= tk_working_entries(capacity))
-		status = begin_piece(set, pane);
+	status = prepare_piece(set, pane);
 	if (status != TK_OK)
 		return status;
 	pane->rows->changed = true;
+	if (pane->rows->sketch == pane->sketch)
+		return TK_OK;
 	return tk_sketch_update_hashed(pane->rows->sketch, item->data, item->len, hash, weight);
 }
 

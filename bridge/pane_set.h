@@ -144,8 +144,12 @@ TkStatus tk_pane_draw_incarnation(TkPaneSet *set, uint64_t *incarnation);
 
 /* ---- pane_row.c ---- */
 
-/* Counts an item in the pieces of a pane that is not whole, or makes it whole. */
+/* Counts an item in the pieces of a pane that is not whole, or makes it whole; the caller adds it to its
+ * sketch. */
 TkStatus tk_rows_count(TkPaneSet *set, TkPane *pane, const TkText *item, uint64_t hash, uint64_t weight);
+
+/* Gives a piece that is the pane's sketch one of its own: something else is to be added to the pane's. */
+TkStatus tk_rows_part(TkPane *pane);
 
 /* Adds the updates and pieces of another pane, none of them written; the pane's sketch has them already. */
 TkStatus tk_rows_copy(TkPaneSet *set, TkPane *pane, const TkPane *from);

@@ -15,7 +15,7 @@ my $dir   = PostgreSQL::Test::Utils::tempdir_short();
 my $kafka = TopK::Test::Kafka->start("$dir/kafka");
 $kafka->create_topic('events', 1);
 my $pipeline = TopK::Test::Pipeline->new('main', kafka => $kafka);
-my %source   = (capacity => 60, k => 20, idle_timeout => '1 minute', out_of_orderness => '6 seconds');
+my %source   = (capacity => 20, k => 10, idle_timeout => '1 minute', out_of_orderness => '6 seconds');
 $pipeline->setup(source => { %source, flush_interval => '100 milliseconds' });
 
 # Two minutes whose larger lists are written whole, which take as long to read as they are; then hours over a midnight
@@ -69,7 +69,7 @@ sub compare
 wait_until_closed('clicks');
 keep('clicks', 'live');
 my $rows = $pipeline->value('SELECT count(*) FROM live');
-cmp_ok($pipeline->value('SELECT count(*) FROM live WHERE error > 0'), '>', $rows / 4, "many of $rows rows are not exact");
+cmp_ok($pipeline->value('SELECT count(*) FROM live WHERE error > 0'), '>', $rows / 10, "many of $rows rows are not exact");
 cmp_ok($pipeline->value("SELECT count(*) FROM live WHERE error > 0 AND window_name IN ('1-hour', '1-day')"), '>', 30, '... of hours and days');
 cmp_ok($pipeline->value("SELECT max(total) FROM live WHERE window_name = '1-minute'"), '>', 8192, 'some panes are written whole');
 cmp_ok($pipeline->value("SELECT count(*) FROM live WHERE window_name = '1-minute' AND error > 0 AND total < 8192"), '>', 30, '... and others in pieces');
