@@ -232,7 +232,7 @@ CREATE TABLE topk.live (
     list_id     bigint NOT NULL,
     incarnation bigint NOT NULL,
     worker      integer NOT NULL,
-    sealed      boolean NOT NULL,
+    sealed      boolean NOT NULL,              -- nothing is added to it any more
     version     bigint NOT NULL,               -- changes whenever the sketch does
     sketch      @extschema@.topk NOT NULL,
     PRIMARY KEY (source_id, pane, list_id, incarnation)
