@@ -58,7 +58,7 @@ TOOL_CFLAGS = -O2 -g $(TEST_CFLAGS)
 SAN = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 REDIS_EDGE = redis_client.c redis_cluster.c redis_link.c redis_sentinel.c redis_tls.c redis_write.c
 SAN_SOURCES = $(sort $(wildcard src/sketch/*.c)) $(addprefix bridge/,event_time.c watermark.c path.c rule_filter.c text_pool.c \
-	extract.c extract_rule.c counted_memory.c shape.c family.c tenant.c guard.c pane.c pane_offset.c redis_address.c redis_slot.c $(REDIS_EDGE))
+	extract.c extract_rule.c counted_memory.c shape.c family.c tenant.c guard.c pane.c pane_row.c pane_offset.c redis_address.c redis_slot.c $(REDIS_EDGE))
 SAN_OBJS = $(patsubst %.c,build/san/%.o,$(SAN_SOURCES)) build/san/bridge/decode_json.o
 UNIT_TESTS = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/unit/*_test.c)))
 

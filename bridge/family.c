@@ -364,9 +364,11 @@ tk_family_unshare(TkPaneSet *set, TkFamily *family, int dimension)
 		TkSketch *copy;
 		TkStatus status = tk_sketch_clone(pane->sketch, NULL, &copy);
 
-		assert(!pane->written); /* else the store would lack what the copy does not bring */
+		assert(pane->pieces == 0); /* else the store would lack what the copy does not bring */
 		if (status == TK_OK)
 			status = tk_pane_create(set, across, pane->start, copy, link);
+		if (status == TK_OK)
+			status = tk_rows_copy(set, *link, pane);
 		if (status != TK_OK)
 			return status;
 		tk_pane_touch(set, *link);

@@ -4,7 +4,8 @@
  * A list's panes are few (the open minute, its neighbours while events are out of order) and are found by
  * walking from the newest.  The set keeps all panes in one array, for sealing, and those that a flush has to
  * write in a second one.  A pane is in the second array exactly if it is changed or sealed; the array has
- * room for all panes, so that neither counting an event nor sealing can fail for it.
+ * room for all panes, so that neither counting an event nor sealing can fail for it.  Its rows are in
+ * pane_row.c.
  *
  * In the steady state an event allocates nothing: memory is asked for by new panes, lists and families, and
  * by sketches that grow.
@@ -14,7 +15,6 @@
 #include "pane_set.h"
 
 #define MIN_PANE_ROOM 64
-#define MIN_PIECE_ENTRIES 64 /* fewer are cheap to write again */
 
 /* ---- marking ---- */
 
@@ -26,6 +26,8 @@ tk_pane_touch(TkPaneSet *set, TkPane *pane)
 	if (!pane->sealed)
 		set->dirty[set->n_dirty++] = pane;
 	pane->changed = true;
+	if (pane->whole)
+		pane->rows->changed = true;
 }
 
 static void
@@ -81,25 +83,6 @@ tk_pane_seal_all(TkPaneSet *set)
 	return seal_until(set, INT64_MAX);
 }
 
-int
-tk_pane_seal_exact(TkPaneSet *set)
-{
-	int n_sealed = 0;
-
-	for (size_t i = 0; i < set->n_dirty; i++)
-	{
-		TkPane *pane = set->dirty[i];
-		uint32_t count = tk_sketch_count(pane->sketch);
-
-		if (pane->sealed || count < MIN_PIECE_ENTRIES || count > pane->list->family->capacity / 2 ||
-			!tk_sketch_is_exact(pane->sketch))
-			continue;
-		seal(set, pane);
-		n_sealed++;
-	}
-	return n_sealed;
-}
-
 /* ---- making and forgetting ---- */
 
 static bool
@@ -131,23 +114,33 @@ reserve_pane(TkPaneSet *set)
 	return true;
 }
 
+TkStatus
+tk_pane_draw_incarnation(TkPaneSet *set, uint64_t *incarnation)
+{
+	if (set->next_incarnation > set->last_incarnation)
+		return TK_OVERFLOW;
+	*incarnation = set->next_incarnation++;
+	return TK_OK;
+}
+
 /* Frees the sketch if it fails, so that the caller is rid of it either way. */
 TkStatus
 tk_pane_create(TkPaneSet *set, TkList *list, int64_t start, TkSketch *sketch, TkPane **link)
 {
-	bool numbered = set->next_incarnation <= set->last_incarnation;
+	uint64_t incarnation;
+	TkStatus status = tk_pane_draw_incarnation(set, &incarnation);
 	TkPane *pane = NULL;
 
-	if (numbered && reserve_pane(set))
+	if (status == TK_OK && reserve_pane(set))
 		pane = tk_counted_zalloc(&set->memory, sizeof(TkPane));
 	if (pane == NULL)
 	{
 		tk_sketch_free(sketch);
-		return numbered ? TK_NO_MEMORY : TK_OVERFLOW;
+		return status == TK_OK ? TK_NO_MEMORY : status;
 	}
 	pane->list = list;
 	pane->start = start;
-	pane->incarnation = set->next_incarnation++;
+	pane->incarnation = incarnation;
 	pane->sketch = sketch;
 	pane->next = *link;
 	*link = pane;
@@ -172,6 +165,7 @@ forget(TkPaneSet *set, TkPane *pane)
 	*link = pane->next;
 	set->panes[pane->slot] = last;
 	last->slot = pane->slot;
+	tk_rows_free(set, pane);
 	tk_sketch_free(pane->sketch);
 	tk_counted_free(&set->memory, pane);
 }
@@ -280,6 +274,20 @@ aim_all(TkPaneSet *set, const TkEvent *event, const TkYield *yield, uint64_t has
 	return status;
 }
 
+static inline TkStatus
+count_item(TkPaneSet *set, TkPane *pane, const TkYield *yield, uint64_t hash)
+{
+	tk_pane_touch(set, pane);
+	if (!pane->whole)
+	{
+		TkStatus status = tk_rows_count(set, pane, &yield->item, hash, yield->weight);
+
+		if (status != TK_OK)
+			return status;
+	}
+	return tk_sketch_update_hashed(pane->sketch, yield->item.data, yield->item.len, hash, yield->weight);
+}
+
 static TkStatus
 add_yield(TkPaneSet *set, const TkEvent *event, const TkYield *yield)
 {
@@ -290,11 +298,7 @@ add_yield(TkPaneSet *set, const TkEvent *event, const TkYield *yield)
 	targets.n = 0;
 	status = aim_all(set, event, yield, hash, &targets);
 	for (int i = 0; i < targets.n && status == TK_OK; i++)
-	{
-		tk_pane_touch(set, targets.pane[i]);
-		status = tk_sketch_update_hashed(targets.pane[i]->sketch, yield->item.data, yield->item.len, hash,
-										 yield->weight);
-	}
+		status = count_item(set, targets.pane[i], yield, hash);
 	return status;
 }
 
@@ -324,8 +328,12 @@ tk_pane_copy(TkPaneSet *set, const TkList *list, TkList *target, int64_t from, i
 		if (status == TK_OK)
 		{
 			tk_pane_touch(set, into);
-			status = tk_sketch_merge(into->sketch, pane->sketch);
+			status = tk_rows_part(into);
 		}
+		if (status == TK_OK)
+			status = tk_sketch_merge(into->sketch, pane->sketch);
+		if (status == TK_OK)
+			status = tk_rows_copy(set, into, pane);
 		if (status != TK_OK)
 			return status;
 	}
@@ -342,19 +350,28 @@ tk_pane_discard(TkList *list, int64_t from, int64_t until)
 	}
 }
 
-void
-tk_pane_sweep(TkPaneSet *set)
+/* Forgets marked panes that are discarded, or those that are sealed. */
+static void
+sweep(TkPaneSet *set, bool sealed)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < set->n_dirty; i++)
 	{
-		if (set->dirty[i]->discarded)
-			forget(set, set->dirty[i]);
+		TkPane *pane = set->dirty[i];
+
+		if (sealed ? pane->sealed : pane->discarded)
+			forget(set, pane);
 		else
-			set->dirty[kept++] = set->dirty[i];
+			set->dirty[kept++] = pane;
 	}
 	set->n_dirty = kept;
+}
+
+void
+tk_pane_sweep(TkPaneSet *set)
+{
+	sweep(set, false);
 }
 
 /* ---- flushing ---- */
@@ -377,10 +394,16 @@ tk_pane_flushed(TkPaneSet *set)
 		else
 		{
 			pane->changed = false;
-			pane->written = true;
+			tk_rows_flushed(set, pane);
 		}
 	}
 	set->n_dirty = 0;
+}
+
+void
+tk_pane_forget_sealed(TkPaneSet *set)
+{
+	sweep(set, true);
 }
 
 /* ---- the set ---- */

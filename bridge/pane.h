@@ -13,8 +13,15 @@
  *
  * A pane's life: made by the first event of its minute -> changed (to be flushed) -> written -> changed ...
  * -> sealed when the worker's watermark passes its end; the flush that writes it sealed forgets it.  An event
- * that comes later makes a new pane, a new incarnation, sealed at once.  An incarnation number is never used
- * twice: the run number of the worker (from a sequence) in its upper 32 bits, a count in the lower.
+ * that comes later makes a new pane, with rows of its own, sealed at once.
+ *
+ * A pane's rows.  What a flush writes are rows, each with an incarnation number that is never used twice: the
+ * run number of the worker (from a sequence) in its upper 32 bits, a count in the lower.  Which rows a pane
+ * ends with is a function of its updates alone, and does not depend on when it was flushed:
+ *   - while its updates are no more than tk_most_exact, in pieces, which are exact.  However they are
+ * divided, together they are the pane, of which nothing is lost.  A pane that stays open is written anew with
+ * each flush; one that fills slowly is cheaper to keep in pieces;
+ *   - from then on whole: one row takes the place of all pieces, and stops growing at the capacity.
  *
  * Memory: everything is allocated through the allocator passed in; tk_pane_set_bytes tells how much is held.
  * When tk_pane_add fails (TK_NO_MEMORY, or TK_OVERFLOW of a sketch's total or of the run's 2^32 incarnations)
@@ -25,7 +32,8 @@
  * are forgotten.  All pointers to lists and families are good for the life of the set; a pane's until the
  * tk_pane_flushed that forgets it.
  *
- * Exports: family.c has tk_pane_next_new_* and tk_family_unshare, pane.c the rest.
+ * Exports: family.c has tk_pane_next_new_* and tk_family_unshare, pane_row.c has tk_row_is_sealed and
+ * tk_most_exact, pane.c the rest.
  */
 #ifndef TK_PANE_H
 #define TK_PANE_H
@@ -37,6 +45,7 @@ typedef struct TkPaneSet TkPaneSet;
 typedef struct TkFamily TkFamily;
 typedef struct TkList TkList;
 typedef struct TkPane TkPane;
+typedef struct TkRow TkRow;
 typedef struct TkTenant TkTenant;
 typedef struct TkListDay TkListDay;
 typedef struct TkDimensionDay TkDimensionDay;
@@ -85,15 +94,28 @@ struct TkFamily
 	TkList **others;       /* for each dimension its list of TK_OTHER; NULL: none yet */
 };
 
+/* A row of the store. */
+struct TkRow
+{
+	uint64_t incarnation;
+	TkSketch *sketch; /* a piece's own, or the pane's */
+	bool changed;     /* since it was last written */
+	bool written;     /* a flush that wrote it has committed */
+	TkRow *next;      /* of the same pane, older */
+};
+
 struct TkPane
 {
 	TkList *list;
-	int64_t start; /* us */
-	uint64_t incarnation;
-	TkSketch *sketch;
+	int64_t start;        /* us */
+	uint64_t incarnation; /* of its first row; the later ones' are higher */
+	TkSketch *sketch;     /* of all updates */
+	uint64_t updates;     /* how many, while it is not whole */
+	TkRow *rows;          /* to be written now or later, newest first: one if whole */
+	uint32_t pieces;      /* that the store holds, here or no longer here */
+	bool whole;
 	bool changed;   /* since it was last written */
-	bool written;   /* a flush that wrote it has committed */
-	bool sealed;    /* its row must be, or is, marked sealed */
+	bool sealed;    /* its rows must be, or are, marked sealed */
 	bool discarded; /* private: moved to another list, and to be forgotten */
 	TkPane *next;   /* of the same list */
 	size_t slot;    /* private: its place among all panes of the set */
@@ -130,14 +152,6 @@ int tk_pane_seal(TkPaneSet *set, int64_t watermark);
  */
 int tk_pane_seal_all(TkPaneSet *set);
 
-/*
- * Seals the changed panes that are exact and of middling size, so that what comes next begins small rows of
- * its own.  A pane that stays open is written anew with each flush; one that fills slowly is cheaper to keep
- * in pieces, and as true, since merging exact pieces loses nothing.  Small ones stay open, to make few
- * pieces; large ones, since their rows stop growing at the capacity.  Returns how many panes became sealed.
- */
-int tk_pane_seal_exact(TkPaneSet *set);
-
 /* Bytes held, and panes held. */
 size_t tk_pane_set_bytes(const TkPaneSet *set);
 int tk_pane_count(const TkPaneSet *set);
@@ -146,8 +160,10 @@ int tk_pane_count(const TkPaneSet *set);
  * What a flush must do, in this order (with limits also what tenant.h says).  First intern: every family with
  * interned = false, then every list with list_id = 0 (tk_pane_next_new_* return NULL at the end; the host
  * fills in list_id, calls tk_family_unshare where the store keeps a list of its own, and sets interned). Then
- * write: every pane that is changed, or sealed.  After the commit tk_pane_flushed; after an abort nothing,
- * the next flush repeats it. No event may be added between the first tk_pane_next_dirty and tk_pane_flushed.
+ * write: of every pane that is changed, or sealed, the rows.  Of a whole one remove the pieces first; insert
+ * rows that are not written, update those that are changed, mark the others that are sealed.  After the
+ * commit tk_pane_flushed; after an abort nothing, the next flush repeats it. No event may be added between
+ * the first tk_pane_next_dirty and tk_pane_flushed.
  *
  * tk_pane_next_new_* return the oldest family or list that is still new, so a host either settles each before
  * it asks again, or walks on from the first along next_new and settles them all when its transaction has
@@ -162,7 +178,16 @@ TkStatus tk_family_unshare(TkPaneSet *set, TkFamily *family, int dimension);
 /* Iterates over panes to write.  Start with *cursor = 0; NULL at the end. */
 TkPane *tk_pane_next_dirty(TkPaneSet *set, size_t *cursor);
 
+/* True if nothing will be added to the row any more. */
+bool tk_row_is_sealed(const TkPane *pane, const TkRow *row);
+
+/* Up to so many updates a pane is in pieces. */
+uint64_t tk_most_exact(uint32_t capacity);
+
 /* The flush committed: changed panes become written and unchanged, sealed ones are forgotten. */
 void tk_pane_flushed(TkPaneSet *set);
+
+/* The sealed panes are in the store, and are forgotten; of the others nothing was written. */
+void tk_pane_forget_sealed(TkPaneSet *set);
 
 #endif

@@ -139,6 +139,25 @@ TkStatus tk_pane_copy(TkPaneSet *set, const TkList *list, TkList *target, int64_
 void tk_pane_discard(TkList *list, int64_t from, int64_t until);
 void tk_pane_sweep(TkPaneSet *set);
 
+/* Draws an incarnation number. */
+TkStatus tk_pane_draw_incarnation(TkPaneSet *set, uint64_t *incarnation);
+
+/* ---- pane_row.c ---- */
+
+/* Counts an item in the pieces of a pane that is not whole, or makes it whole; the caller adds it to its
+ * sketch. */
+TkStatus tk_rows_count(TkPaneSet *set, TkPane *pane, const TkText *item, uint64_t hash, uint64_t weight);
+
+/* Gives a piece that is the pane's sketch one of its own: something else is to be added to the pane's. */
+TkStatus tk_rows_part(TkPane *pane);
+
+/* Adds the updates and pieces of another pane, none of them written; the pane's sketch has them already. */
+TkStatus tk_rows_copy(TkPaneSet *set, TkPane *pane, const TkPane *from);
+
+/* A flush that wrote the pane's rows has committed. */
+void tk_rows_flushed(TkPaneSet *set, TkPane *pane);
+void tk_rows_free(TkPaneSet *set, TkPane *pane);
+
 /* ---- tenant.c ---- */
 
 /* Finds or makes a tenant; that of TK_OTHER where it is not kept apart.  NULL: out of memory. */

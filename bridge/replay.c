@@ -130,7 +130,8 @@ staged(Replay *replay)
 {
 	StoreSession *session = &replay->store.session;
 
-	tk_pane_flushed(session->panes);
+	replay->staged += replay->store.staged;
+	tk_pane_forget_sealed(session->panes);
 	tk_tenant_flushed(session->panes); /* what tenants used is what workers read */
 	intake_flushed(replay->intake);
 	for (int i = 0; i < session->n_partitions; i++)
@@ -161,9 +162,9 @@ stage(Replay *replay, bool everything)
 
 	replay->next_stage = host_now() + STAGE_INTERVAL;
 	if (everything)
-		replay->staged += tk_pane_seal_all(store->session.panes);
+		tk_pane_seal_all(store->session.panes);
 	else if (watermark != TK_NO_TIME)
-		replay->staged += tk_pane_seal(store->session.panes, watermark);
+		tk_pane_seal(store->session.panes, watermark);
 	if (!worker_intern(&store->session, store->context, &replay->error))
 		return replay->error.sqlstate == STORE_FENCED ? AGAIN : TRY_LATER;
 	store->offsets_read = offsets_read(replay);

@@ -159,33 +159,37 @@ replay_load_ranges(void *arg)
 /* ---------------------------------------------------------------- staging */
 
 static void
-stage_pane(const ReplayStore *store, const TkPane *pane)
+stage_row(const ReplayStore *store, const TkPane *pane, const TkRow *row)
 {
 	static SpiStatement statement = {"INSERT INTO topk.replay_pane VALUES ($1, $2, $3, $4, $5)",
 									 5,
 									 {INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID, InvalidOid},
 									 NULL};
 	Datum values[] = {Int32GetDatum(store->replay_id), TimestampTzGetDatum(host_to_timestamp(pane->start)),
-					  Int64GetDatum(pane->list->list_id), Int64GetDatum((int64) pane->incarnation),
-					  store_sketch_datum(pane)};
+					  Int64GetDatum(pane->list->list_id), Int64GetDatum((int64) row->incarnation),
+					  store_sketch_datum(pane, row)};
 
 	statement.types[4] = store_sketch_type();
 	spi_run(&statement, values, NULL);
 }
 
 static void
-stage_panes(const ReplayStore *store)
+stage_panes(ReplayStore *store)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "topk pane", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	size_t cursor = 0;
 	TkPane *pane;
 
+	store->staged = 0;
 	while ((pane = tk_pane_next_dirty(store->session.panes, &cursor)) != NULL)
 	{
-		if (pane->sealed)
-			stage_pane(store, pane);
-		MemoryContextReset(context);
+		for (const TkRow *row = pane->sealed ? pane->rows : NULL; row != NULL; row = row->next)
+		{
+			stage_row(store, pane, row);
+			store->staged++;
+			MemoryContextReset(context);
+		}
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
@@ -228,7 +232,7 @@ stage_progress(const ReplayStore *store)
 void
 replay_stage(void *arg)
 {
-	const ReplayStore *store = arg;
+	ReplayStore *store = arg;
 
 	stage_progress(store);
 	stage_panes(store);

@@ -65,7 +65,8 @@ typedef struct ReplayStore
 	const char *state;
 	int64 offsets_read;
 	int64 reached; /* us: merge staged panes before this; TK_NO_TIME: none, INT64_MAX: all */
-	int64 merged;  /* rows, by the last step */
+	int64 staged;  /* rows, by the last step */
+	int64 merged;  /* likewise */
 	int hold_seconds;
 	ReplaySwap swap;
 } ReplayStore;
@@ -82,7 +83,7 @@ extern void replay_load_ranges(void *arg);
 /* A message was counted: marks the dead letter that it was, if it was one. */
 extern void replay_note_counted(ReplayStore *store, int32 partition, int64 offset);
 
-/* Writes the sealed panes and the progress.  The caller marks them flushed after the commit. */
+/* Writes the sealed panes and the progress.  The caller forgets them after the commit. */
 extern void replay_stage(void *arg);
 
 /* The stored windows' leaves that the staged panes will need. */

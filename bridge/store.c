@@ -3,9 +3,10 @@
  *
  * The flush is one transaction: partitions first, in ascending order, each only where offset and epoch are
  * what this worker last saw; then the panes and tenants' meters; then dead letters and late events
- * (store_letter.c).  A pane's first write is an INSERT, the next ones an UPDATE of a row that must still be
- * there and unsealed.  So a worker that was replaced without knowing it can neither move an offset nor add to
- * a pane that a closer may have counted already.
+ * (store_letter.c).  A row's first write is an INSERT, the next ones an UPDATE of a row that must still be
+ * there and unsealed; pieces that a whole pane takes the place of must all be there.  So a worker that was
+ * replaced without knowing it can neither move an offset nor add to a pane that a closer may have counted
+ * already.
  */
 #include "postgres.h"
 
@@ -263,34 +264,15 @@ store_sketch_type(void)
 	return type;
 }
 
-/*
- * A pane that will not change any more is kept whole where that costs little: trimmed only by the close, once
- * all pieces are together, the counts of slow streams stay as true as those of one long sketch.
- */
-static bool
-kept_whole(const TkPane *pane)
-{
-	uint64 small = UINT64CONST(8) * tk_working_entries(tk_sketch_capacity(pane->sketch));
-
-	return pane->sealed && tk_sketch_total(pane->sketch) <= small;
-}
-
-/* Whether the row must be written; it is there, and what is in memory has not changed since. */
-static bool
-lacks_entries(const TkPane *pane)
-{
-	return kept_whole(pane) && tk_sketch_count(pane->sketch) > tk_sketch_capacity(pane->sketch);
-}
-
-/* The stored form as a datum; in the current memory context. */
+/* A row's stored form as a datum, a piece's with all its entries; in the current memory context. */
 Datum
-store_sketch_datum(const TkPane *pane)
+store_sketch_datum(const TkPane *pane, const TkRow *row)
 {
 	TkAllocator allocator = sketch_memory(CurrentMemoryContext);
 	void *block;
 	size_t len;
-	TkStatus status = tk_sketch_encode(pane->sketch, kept_whole(pane) ? TK_PARTIAL : TK_FINAL, &allocator,
-									   VARHDRSZ, &block, &len);
+	TkStatus status = tk_sketch_encode(row->sketch, pane->whole ? TK_FINAL : TK_PARTIAL, &allocator, VARHDRSZ,
+									   &block, &len);
 
 	if (status != TK_OK)
 		ereport(ERROR,
@@ -300,8 +282,27 @@ store_sketch_datum(const TkPane *pane)
 	return PointerGetDatum(block);
 }
 
+/* The pieces of a pane that is written whole from now on; all of them, or a closer has counted some. */
 static void
-insert_pane(const StoreSession *session, const TkPane *pane)
+delete_pieces(const StoreSession *session, const TkPane *pane)
+{
+	static SpiStatement statement = {
+		"DELETE FROM topk.live WHERE source_id = $1 AND pane = $2 AND list_id = $3 "
+		"AND incarnation >= $4 AND incarnation < $5",
+		5,
+		{INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID},
+		NULL};
+	Datum values[] = {Int32GetDatum(session->config->source_id),
+					  TimestampTzGetDatum(host_to_timestamp(pane->start)), Int64GetDatum(pane->list->list_id),
+					  Int64GetDatum((int64) pane->incarnation),
+					  Int64GetDatum((int64) pane->rows->incarnation)};
+
+	if (spi_run(&statement, values, NULL) != pane->pieces)
+		store_fenced("a piece of a pane");
+}
+
+static void
+insert_row(const StoreSession *session, const TkPane *pane, const TkRow *row)
 {
 	static SpiStatement statement = {
 		"INSERT INTO topk.live (source_id, pane, list_id, incarnation, worker, sealed, version, sketch) "
@@ -312,18 +313,18 @@ insert_pane(const StoreSession *session, const TkPane *pane)
 	Datum values[] = {Int32GetDatum(session->config->source_id),
 					  TimestampTzGetDatum(host_to_timestamp(pane->start)),
 					  Int64GetDatum(pane->list->list_id),
-					  Int64GetDatum((int64) pane->incarnation),
+					  Int64GetDatum((int64) row->incarnation),
 					  Int32GetDatum(session->worker),
-					  BoolGetDatum(pane->sealed),
+					  BoolGetDatum(tk_row_is_sealed(pane, row)),
 					  Int64GetDatum(session->flushes + 1),
-					  store_sketch_datum(pane)};
+					  store_sketch_datum(pane, row)};
 
 	statement.types[7] = store_sketch_type();
 	spi_run(&statement, values, NULL);
 }
 
 static void
-update_pane(const StoreSession *session, const TkPane *pane)
+update_row(const StoreSession *session, const TkPane *pane, const TkRow *row)
 {
 	static SpiStatement statement = {
 		"UPDATE topk.live SET sealed = $5, version = $6, sketch = $7 "
@@ -334,10 +335,10 @@ update_pane(const StoreSession *session, const TkPane *pane)
 	Datum values[] = {Int32GetDatum(session->config->source_id),
 					  TimestampTzGetDatum(host_to_timestamp(pane->start)),
 					  Int64GetDatum(pane->list->list_id),
-					  Int64GetDatum((int64) pane->incarnation),
-					  BoolGetDatum(pane->sealed),
+					  Int64GetDatum((int64) row->incarnation),
+					  BoolGetDatum(tk_row_is_sealed(pane, row)),
 					  Int64GetDatum(session->flushes + 1),
-					  store_sketch_datum(pane)};
+					  store_sketch_datum(pane, row)};
 
 	statement.types[6] = store_sketch_type();
 	if (spi_run(&statement, values, NULL) != 1)
@@ -346,7 +347,7 @@ update_pane(const StoreSession *session, const TkPane *pane)
 
 /* Nothing was added since it was written: only the mark is. */
 static void
-seal_pane(const StoreSession *session, const TkPane *pane)
+seal_row(const StoreSession *session, const TkPane *pane, const TkRow *row)
 {
 	static SpiStatement statement = {"UPDATE topk.live SET sealed = true WHERE source_id = $1 AND pane = $2 "
 									 "AND list_id = $3 AND incarnation = $4 "
@@ -356,10 +357,27 @@ seal_pane(const StoreSession *session, const TkPane *pane)
 									 NULL};
 	Datum values[] = {Int32GetDatum(session->config->source_id),
 					  TimestampTzGetDatum(host_to_timestamp(pane->start)), Int64GetDatum(pane->list->list_id),
-					  Int64GetDatum((int64) pane->incarnation)};
+					  Int64GetDatum((int64) row->incarnation)};
 
 	if (spi_run(&statement, values, NULL) != 1)
 		store_fenced("a pane");
+}
+
+static void
+flush_rows(const StoreSession *session, const TkPane *pane, MemoryContext context)
+{
+	if (pane->whole && pane->pieces > 0)
+		delete_pieces(session, pane);
+	for (const TkRow *row = pane->rows; row != NULL; row = row->next)
+	{
+		if (!row->written)
+			insert_row(session, pane, row);
+		else if (row->changed)
+			update_row(session, pane, row);
+		else if (tk_row_is_sealed(pane, row))
+			seal_row(session, pane, row);
+		MemoryContextReset(context);
+	}
 }
 
 static void
@@ -371,15 +389,7 @@ flush_panes(const StoreSession *session)
 	TkPane *pane;
 
 	while ((pane = tk_pane_next_dirty(session->panes, &cursor)) != NULL)
-	{
-		if (!pane->written)
-			insert_pane(session, pane);
-		else if (pane->changed || lacks_entries(pane))
-			update_pane(session, pane);
-		else
-			seal_pane(session, pane);
-		MemoryContextReset(context);
-	}
+		flush_rows(session, pane, context);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }
@@ -410,22 +420,27 @@ flush_worker(const StoreSession *session)
 	static SpiStatement statement = {
 		"INSERT INTO topk.worker AS w (source_id, worker, pid, state, config_version, started_at, "
 		"last_flush_at, last_flush_ms, "
-		"panes, memory_bytes) VALUES ($1, $2, $3, 'running', $4, now(), now(), $5, $6, $7) "
+		"panes, memory_bytes, run, sealed_until) VALUES ($1, $2, $3, 'running', $4, now(), now(), $5, $6, "
+		"$7, $8, $9) "
 		"ON CONFLICT (source_id, worker) DO UPDATE SET pid = $3, state = 'running', config_version = $4, "
 		"last_flush_at = now(), "
-		"last_flush_ms = $5, panes = $6, memory_bytes = $7, last_error = NULL, last_error_at = NULL",
-		7,
-		{INT4OID, INT4OID, INT4OID, INT8OID, FLOAT8OID, INT4OID, INT8OID},
+		"last_flush_ms = $5, panes = $6, memory_bytes = $7, run = $8, sealed_until = $9, last_error = NULL, "
+		"last_error_at = NULL",
+		9,
+		{INT4OID, INT4OID, INT4OID, INT8OID, FLOAT8OID, INT4OID, INT8OID, INT4OID, TIMESTAMPTZOID},
 		NULL};
+	char nulls[] = "         ";
 	Datum values[] = {Int32GetDatum(session->config->source_id),
 					  Int32GetDatum(session->worker),
 					  Int32GetDatum(MyProcPid),
 					  Int64GetDatum(session->config->version),
 					  Float8GetDatum(session->last_flush_ms),
 					  Int32GetDatum(tk_pane_count(session->panes)),
-					  Int64GetDatum((int64) tk_pane_set_bytes(session->panes))};
+					  Int64GetDatum((int64) tk_pane_set_bytes(session->panes)),
+					  Int32GetDatum(session->run),
+					  store_time_datum(session->sealed_until, &nulls[8])};
 
-	spi_run(&statement, values, NULL);
+	spi_run(&statement, values, nulls);
 }
 
 void

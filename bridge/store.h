@@ -109,6 +109,7 @@ typedef struct StoreSession
 	StorePartition *partitions;   /* ascending */
 	StoreRuleCounts *rule_counts; /* one of each rule of the configuration */
 	TkPaneSet *panes;
+	int64 sealed_until;   /* by the worker's watermark; TK_NO_TIME: nothing yet */
 	StoreLetter *letters; /* as they came */
 	StoreRetry *retries;  /* read again since the last flush */
 	int64 flushes;        /* committed; also the version that a flush gives to the rows it writes */
@@ -234,7 +235,7 @@ extern int64 store_time_or_none(uint64 row, int column);
 extern Datum store_time_datum(int64 us, char *null);
 extern void store_do_seeks(const StoreSession *session);
 extern Oid store_sketch_type(void);
-extern Datum store_sketch_datum(const TkPane *pane);
+extern Datum store_sketch_datum(const TkPane *pane, const TkRow *row);
 extern void store_flush_pane_offsets(const StoreSession *session, const StorePartition *partition);
 
 #endif

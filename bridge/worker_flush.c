@@ -232,10 +232,10 @@ seal(Worker *worker, bool everything, int64 now)
 
 	pfree(clocks);
 	worker->watermark = Max(worker->watermark, watermark);
+	worker->session.sealed_until = worker->watermark;
 	if (everything)
 		return tk_pane_seal_all(worker->session.panes);
-	return tk_pane_seal_exact(worker->session.panes) +
-		   (worker->watermark == TK_NO_TIME ? 0 : tk_pane_seal(worker->session.panes, worker->watermark));
+	return worker->watermark == TK_NO_TIME ? 0 : tk_pane_seal(worker->session.panes, worker->watermark);
 }
 
 /*

@@ -27,7 +27,7 @@ forbid()
 }
 
 postgresql='postgres\.h|fmgr\.h|c\.h|access/|catalog/|commands/|executor/|lib/|nodes/|storage/|utils/|miscadmin\.h'
-pure=(bridge/{event_time,watermark,path,rule_filter,text_pool,extract,extract_rule,counted_memory,shape,family,tenant,guard,pane,pane_offset,redis_address,redis_slot}.c bridge/decode_json.cc
+pure=(bridge/{event_time,watermark,path,rule_filter,text_pool,extract,extract_rule,counted_memory,shape,family,tenant,guard,pane,pane_row,pane_offset,redis_address,redis_slot}.c bridge/decode_json.cc
     bridge/{event_time,watermark,decode,rule_filter,text_pool,extract,extractor,counted_memory,tenant,pane,pane_set,pane_offset,redis_address,redis_slot}.h)
 not_consumer=(bridge/!(consumer).c bridge/*.cc bridge/*.h)
 behind_redis='redis_(command|script|link|tls|cluster|sentinel|write)\.h'

@@ -218,8 +218,8 @@ CREATE FUNCTION topk.replay_ranges(id integer, OUT partition integer, OUT first_
     WHERE j.replay_id = id ORDER BY p.partition
 $$;
 
--- Staged panes before `reached` (NULL: all of them) move into the staged windows, in the order of a close.  At
--- most `most`; returns how many.
+-- Staged panes before `reached` (NULL: all of them) move into the staged windows, as by a close.  About `most` rows,
+-- a list's pane never in part; returns how many.
 CREATE FUNCTION topk.merge_replay(id integer, reached timestamptz, most integer) RETURNS bigint LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -230,16 +230,24 @@ BEGIN
     WITH gone AS (
         DELETE FROM topk.replay_pane p USING (
             SELECT v.pane, v.list_id, v.incarnation FROM topk.replay_pane v
-            WHERE v.replay_id = id AND (reached IS NULL OR v.pane < reached) ORDER BY v.pane LIMIT most) v
+            WHERE v.replay_id = id AND (reached IS NULL OR v.pane < reached)
+            ORDER BY v.pane, v.list_id FETCH FIRST (most) ROWS WITH TIES) v
         WHERE p.replay_id = id AND p.pane = v.pane AND p.list_id = v.list_id AND p.incarnation = v.incarnation
         RETURNING p.pane, p.list_id, p.incarnation, p.sketch
-    ), merged AS (
-        INSERT INTO topk.replay_win AS w (replay_id, window_id, window_start, list_id, sketch)
-        SELECT id, d.window_id, topk.window_start(d, g.pane), g.list_id, @extschema@.topk_merge(g.sketch ORDER BY g.pane, g.incarnation)
+    ), taken AS (
+        SELECT d.window_id, topk.window_start(d, g.pane) AS window_start, g.list_id, g.pane, g.incarnation, g.sketch
         FROM gone g CROSS JOIN topk.source_window d
         WHERE d.source_id = job.source_id AND topk.window_start(d, g.pane) <@ topk.windows_within(d, job.from_time, job.to_time)
-        GROUP BY 1, 2, 3, 4
-        ON CONFLICT (replay_id, window_id, window_start, list_id) DO UPDATE SET sketch = w.sketch OPERATOR(@extschema@.||) excluded.sketch
+    ), folded AS (
+        INSERT INTO topk.replay_win (replay_id, window_id, window_start, list_id, sketch)
+        SELECT id, u.window_id, u.window_start, u.list_id, topk.fold(u.sketch, u.pane ORDER BY u.pane, u.incarnation)
+        FROM (TABLE taken
+              UNION ALL
+              SELECT w.window_id, w.window_start, w.list_id, '-infinity', NULL, w.sketch FROM topk.replay_win w
+              WHERE w.replay_id = id AND (w.window_id, w.window_start, w.list_id) IN (
+                  SELECT t.window_id, t.window_start, t.list_id FROM taken t)) u
+        GROUP BY 2, 3, 4
+        ON CONFLICT (replay_id, window_id, window_start, list_id) DO UPDATE SET sketch = excluded.sketch
     )
     SELECT count(*) INTO moved FROM gone;
     RETURN moved;
@@ -285,16 +293,25 @@ DECLARE
     part record;
 BEGIN
     FOR part IN
-        SELECT m.window_id, m.start, array_agg(m.list_id ORDER BY m.list_id) AS lists, array_agg(m.sketch ORDER BY m.list_id) AS sketches
-        FROM (SELECT d.window_id, topk.window_start(d, l.pane) AS start, l.list_id, @extschema@.topk_merge(l.sketch ORDER BY l.pane, l.incarnation) AS sketch
-              FROM topk.live l JOIN topk.source_window d USING (source_id)
-              WHERE l.source_id = j.source_id AND l.pane >= j.from_time AND l.pane < j.to_time
-                  AND NOT topk.window_start(d, l.pane) <@ topk.windows_within(d, j.from_time, j.to_time)
-              GROUP BY 1, 2, 3) m
-        GROUP BY 1, 2 ORDER BY 1, 2
+        WITH taken AS (
+            SELECT d.window_id, topk.window_start(d, l.pane) AS start, l.list_id, l.pane, l.worker, l.incarnation, l.sketch
+            FROM topk.live l JOIN topk.source_window d USING (source_id)
+            WHERE l.source_id = j.source_id AND l.pane >= j.from_time AND l.pane < j.to_time
+                AND NOT topk.window_start(d, l.pane) <@ topk.windows_within(d, j.from_time, j.to_time)
+        ), folded AS (
+            SELECT u.window_id, u.start, u.list_id, topk.fold(u.sketch, u.pane ORDER BY u.pane, u.worker, u.incarnation) AS sketch
+            FROM (TABLE taken
+                  UNION ALL
+                  SELECT t.window_id, t.start, t.list_id, '-infinity', NULL, NULL,
+                         (SELECT w.sketch FROM topk.win w WHERE w.window_id = t.window_id AND w.window_start = t.start AND w.list_id = t.list_id)
+                  FROM (SELECT DISTINCT k.window_id, k.start, k.list_id FROM taken k) t) u
+            GROUP BY 1, 2, 3
+        )
+        SELECT f.window_id, f.start, array_agg(f.list_id ORDER BY f.list_id) AS lists, array_agg(f.sketch ORDER BY f.list_id) AS sketches
+        FROM folded f GROUP BY 1, 2 ORDER BY 1, 2
     LOOP
         PERFORM topk.make_leaf(d, part.start) FROM topk.source_window d WHERE d.window_id = part.window_id;
-        PERFORM topk.add_to_window(part.window_id, part.start, part.lists, part.sketches);
+        PERFORM topk.store_window(part.window_id, part.start, part.lists, part.sketches);
     END LOOP;
     DELETE FROM topk.live l WHERE l.source_id = j.source_id AND l.pane >= j.from_time AND l.pane < j.to_time;
 END

@@ -29,6 +29,7 @@ BEGIN
     FROM unnest(partitions, high) AS u(n, high) WHERE p.source_id = src AND p.partition = u.n;
     UPDATE topk.live l SET sealed = true
     WHERE l.source_id = src AND NOT l.sealed AND (l.worker = claim_partitions.worker OR l.worker >= s.workers);
+    UPDATE topk.worker w SET run = NULL, sealed_until = NULL WHERE w.source_id = src AND w.worker = claim_partitions.worker;
 
     INSERT INTO topk.adoption (source_id, partition, config_version, first_offset)
     SELECT src, p.partition, st.config_version, p.next_offset
@@ -115,16 +116,33 @@ CREATE FUNCTION topk.forget_idle(src integer, worker integer) RETURNS void LANGU
     FROM topk.source s WHERE p.source_id = src AND s.source_id = src AND p.idle AND p.partition % s.workers = forget_idle.worker
 $$;
 
+-- Folds panes into a stored row, which comes first, as of the pane -infinity: pane after pane, trimming after each.
+-- So a row depends on the panes that are in it, and not on how many of them a close took in at once.
+CREATE FUNCTION topk.fold_step(@extschema@.topk, @extschema@.topk, timestamptz) RETURNS @extschema@.topk
+    AS 'MODULE_PATHNAME', 'topk_fold' LANGUAGE C IMMUTABLE;
+CREATE AGGREGATE topk.fold(sketch @extschema@.topk, pane timestamptz) (
+    SFUNC = topk.fold_step, STYPE = @extschema@.topk, FINALFUNC = @extschema@.topk_final
+);
+
+-- The rows of panes that may be closed.  A piece of a pane is sealed while the pane is open, and a close takes in
+-- panes, not pieces: so what a worker's run has written waits until that worker has sealed the pane, too.
+CREATE FUNCTION topk.closable(src integer, reached timestamptz) RETURNS SETOF topk.live LANGUAGE sql STABLE AS $$
+    SELECT l.* FROM topk.source s
+    JOIN topk.live l USING (source_id)
+    LEFT JOIN topk.worker w ON w.source_id = l.source_id AND w.worker = l.worker AND w.worker < s.workers AND w.run = l.incarnation >> 32
+    WHERE s.source_id = src AND l.sealed AND l.pane <= reached - s.pane_size
+        AND (w.run IS NULL OR l.pane <= w.sealed_until - s.pane_size)
+$$;
+
 -- One close: sealed panes that the watermark has passed move into every window that contains them; windows
 -- whose end it has passed, and of which nothing is left to take in, become final.  Only the removal of a row
--- counts it, so a crash repeats nothing; a row that is not visible yet is the next close's.  At most `most`
--- rows; call again while `moved` is that many.
+-- counts it, so a crash repeats nothing; a row that is not visible yet is the next close's.  About `most`
+-- rows, a list's pane never in part; call again while `moved` is that many.
 CREATE FUNCTION topk.close(src integer, most integer DEFAULT 20000, OUT watermark timestamptz, OUT moved bigint, OUT finals bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    pane_size interval := (SELECT s.pane_size FROM topk.source s WHERE s.source_id = src);
-    part      record;
+    part record;
 BEGIN
     moved := 0;
     finals := 0;
@@ -137,21 +155,29 @@ BEGIN
     FOR part IN
         WITH gone AS (
             DELETE FROM topk.live l USING (
-                SELECT v.pane, v.list_id, v.incarnation FROM topk.live v
-                WHERE v.source_id = src AND v.sealed AND v.pane <= watermark - pane_size ORDER BY v.pane LIMIT most) v
+                SELECT v.pane, v.list_id, v.incarnation FROM topk.closable(src, watermark) v
+                ORDER BY v.pane, v.list_id FETCH FIRST (most) ROWS WITH TIES) v
             WHERE l.source_id = src AND l.pane = v.pane AND l.list_id = v.list_id AND l.incarnation = v.incarnation
-            RETURNING l.pane, l.list_id, l.sketch
-        ), merged AS (
-            SELECT d.window_id, topk.window_start(d, g.pane) AS window_start, g.list_id,
-                   @extschema@.topk_merge(g.sketch ORDER BY g.pane) AS sketch, count(*) AS panes
-            FROM gone g CROSS JOIN topk.source_window d WHERE d.source_id = src GROUP BY 1, 2, 3
+            RETURNING l.pane, l.list_id, l.worker, l.incarnation, l.sketch
+        ), taken AS (
+            SELECT d.window_id, topk.window_start(d, g.pane) AS window_start, g.list_id, g.pane, g.worker, g.incarnation, g.sketch
+            FROM gone g CROSS JOIN topk.source_window d WHERE d.source_id = src
+        ), folded AS (
+            SELECT u.window_id, u.window_start, u.list_id, topk.fold(u.sketch, u.pane ORDER BY u.pane, u.worker, u.incarnation) AS sketch
+            FROM (TABLE taken
+                  UNION ALL
+                  SELECT t.window_id, t.window_start, t.list_id, '-infinity', NULL, NULL,
+                         (SELECT w.sketch FROM topk.win w
+                          WHERE w.window_id = t.window_id AND w.window_start = t.window_start AND w.list_id = t.list_id)
+                  FROM (SELECT DISTINCT k.window_id, k.window_start, k.list_id FROM taken k) t) u
+            GROUP BY 1, 2, 3
         )
-        SELECT m.window_id, m.window_start, array_agg(m.list_id ORDER BY m.list_id) AS lists,
-               array_agg(m.sketch ORDER BY m.list_id) AS sketches, (SELECT count(*) FROM gone) AS rows
-        FROM merged m GROUP BY 1, 2 ORDER BY 1, 2
+        SELECT f.window_id, f.window_start, array_agg(f.list_id ORDER BY f.list_id) AS lists,
+               array_agg(f.sketch ORDER BY f.list_id) AS sketches, (SELECT count(*) FROM gone) AS rows
+        FROM folded f GROUP BY 1, 2 ORDER BY 1, 2
     LOOP
         moved := part.rows;
-        PERFORM topk.add_to_window(part.window_id, part.window_start, part.lists, part.sketches);
+        PERFORM topk.store_window(part.window_id, part.window_start, part.lists, part.sketches);
     END LOOP;
 
     UPDATE topk.win_state ws SET final = true, revision = 1, changed_at = now()
@@ -166,11 +192,11 @@ BEGIN
 END
 $$;
 
--- Merges sketches into the stored rows of one window; a final window that changes stays final.
-CREATE FUNCTION topk.add_to_window(id integer, start timestamptz, lists bigint[], sketches @extschema@.topk[])
+-- Writes rows of one window, there already or new; a final window that changes stays final.
+CREATE FUNCTION topk.store_window(id integer, start timestamptz, lists bigint[], sketches @extschema@.topk[])
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE topk.win w SET sketch = w.sketch OPERATOR(@extschema@.||) p.sketch
+    UPDATE topk.win w SET sketch = p.sketch
     FROM unnest(lists, sketches) AS p(list_id, sketch)
     WHERE w.window_id = id AND w.window_start = start AND w.list_id = p.list_id;
     INSERT INTO topk.win (window_id, window_start, list_id, sketch)
@@ -184,12 +210,11 @@ $$;
 -- Whether a close would find something to do; cheap, since it is asked twice a second.
 CREATE FUNCTION topk.close_due(src integer) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    reached   timestamptz := topk.source_watermark(src);
-    pane_size interval := (SELECT s.pane_size FROM topk.source s WHERE s.source_id = src);
+    reached timestamptz := topk.source_watermark(src);
 BEGIN
     RETURN EXISTS (SELECT FROM topk.closer c WHERE c.source_id = src
                    AND (c.last_error IS NOT NULL OR c.watermark IS NULL OR c.watermark < reached - interval '10 seconds'))
-        OR EXISTS (SELECT FROM topk.live l WHERE l.source_id = src AND l.sealed AND l.pane <= reached - pane_size)
+        OR EXISTS (SELECT FROM topk.closable(src, reached))
         OR EXISTS (SELECT FROM topk.source_window d JOIN topk.win_state ws USING (window_id)
                    WHERE d.source_id = src AND NOT ws.final AND topk.window_end(d, ws.window_start) <= reached);
 END

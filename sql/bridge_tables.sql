@@ -232,7 +232,7 @@ CREATE TABLE topk.live (
     list_id     bigint NOT NULL,
     incarnation bigint NOT NULL,
     worker      integer NOT NULL,
-    sealed      boolean NOT NULL,
+    sealed      boolean NOT NULL,              -- nothing is added to it any more
     version     bigint NOT NULL,               -- changes whenever the sketch does
     sketch      @extschema@.topk NOT NULL,
     PRIMARY KEY (source_id, pane, list_id, incarnation)
@@ -316,6 +316,8 @@ CREATE TABLE topk.worker (
     memory_bytes   bigint,
     last_error     text,
     last_error_at  timestamptz,
+    run            integer,                    -- upper half of the incarnation numbers of its rows in topk.live
+    sealed_until   timestamptz,                -- it has sealed its panes before this: later ones may come in more pieces
     PRIMARY KEY (source_id, worker)
 ) WITH (fillfactor = 50);
 

@@ -1,6 +1,6 @@
 /*
  * topk_aggregate.c
- *		topk_agg over text, bigint and uuid items, and topk_merge.
+ *		topk_agg over text, bigint and uuid items, topk_merge, and the fold of panes into a window.
  *
  * One transition function for each type of item serves all its overloads, (state, item [, k [, weight [,
  * capacity]]]); it looks at the number of its arguments. A row whose item is NULL, or whose weight is NULL
@@ -8,6 +8,8 @@
  * are checked all the same. The same goes for a parallel worker that has seen only such rows.
  */
 #include "compat.h"
+
+#include "utils/timestamp.h"
 
 #include "topk_expanded.h"
 
@@ -25,6 +27,7 @@ TOPK_FUNCTION(topk_agg_trans_text);
 TOPK_FUNCTION(topk_agg_trans_bigint);
 TOPK_FUNCTION(topk_agg_trans_uuid);
 TOPK_FUNCTION(topk_combine);
+TOPK_FUNCTION(topk_fold);
 TOPK_FUNCTION(topk_final);
 
 /* Leave the state as it is. */
@@ -186,6 +189,30 @@ topk_combine(PG_FUNCTION_ARGS)
 		state = TopkStateDecode(fcinfo, PG_GETARG_DATUM(1));
 	else
 		TopkMergeValue(TopkStateSketch(state), PG_GETARG_DATUM(1));
+	return TopkStateDatum(state);
+}
+
+/*
+ * One more value of a pane; panes come one after the other. Each is merged as a whole, and then trimmed, as
+ * if the state had been stored after each: so the result does not depend on how many panes are folded at
+ * once. (A state that was flattened has forgotten its pane, but no fold is spilled: its aggregate is
+ * ordered.)
+ */
+Datum
+topk_fold(PG_FUNCTION_ARGS)
+{
+	TopkState *state = GetState(fcinfo);
+	TimestampTz pane = PG_ARGISNULL(2) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(2);
+
+	if (PG_ARGISNULL(1))
+		return KeepState(fcinfo);
+	if (state == NULL)
+		state = TopkStateDecode(fcinfo, PG_GETARG_DATUM(PG_ARGISNULL(ARG_STATE) ? 1 : ARG_STATE));
+	else if (state->pane != pane)
+		TopkCheck(tk_sketch_trim(TopkStateSketch(state)));
+	if (!PG_ARGISNULL(ARG_STATE))
+		TopkGatherValue(TopkStateSketch(state), PG_GETARG_DATUM(1));
+	state->pane = pane;
 	return TopkStateDatum(state);
 }
 

@@ -7,6 +7,7 @@
 
 #include "compat.h"
 
+#include "datatype/timestamp.h"
 #include "utils/expandeddatum.h"
 
 #include "topk_item.h"
@@ -28,6 +29,7 @@ typedef struct TopkState
 	TopkShared *shared;
 	int32 k; /* as the first row said, to be compared with the others' */
 	int32 capacity;
+	TimestampTz pane; /* of a fold: that of the last value */
 } TopkState;
 
 /* topk_expanded.c: making and finding states */

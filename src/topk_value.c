@@ -165,12 +165,12 @@ TopkDecode(Datum value, MemoryContext context)
 	return sketch;
 }
 
-/* Add all that a value has seen to a sketch. */
-void
-TopkMergeValue(TkSketch *sketch, Datum value)
+/* Add what a value has seen, by one of the library's functions for that. */
+static void
+AddValue(TkSketch *sketch, Datum value, TkStatus (*add)(TkSketch *dst, const void *bytes, size_t len))
 {
 	struct varlena *flat = PG_DETOAST_DATUM_PACKED(value);
-	TkStatus status = tk_sketch_merge_encoded(sketch, VARDATA_ANY(flat), VARSIZE_ANY_EXHDR(flat));
+	TkStatus status = add(sketch, VARDATA_ANY(flat), VARSIZE_ANY_EXHDR(flat));
 
 	if (status == TK_KIND_MISMATCH)
 	{
@@ -180,6 +180,20 @@ TopkMergeValue(TkSketch *sketch, Datum value)
 		TopkCheckKinds(tk_sketch_kind(sketch), reader.view.summary.kind);
 	}
 	TopkCheck(status);
+}
+
+/* Add all that a value has seen to a sketch. */
+void
+TopkMergeValue(TkSketch *sketch, Datum value)
+{
+	AddValue(sketch, value, tk_sketch_merge_encoded);
+}
+
+/* The same for a value that is a part of a whole: see tk_sketch_gather_encoded. */
+void
+TopkGatherValue(TkSketch *sketch, Datum value)
+{
+	AddValue(sketch, value, tk_sketch_gather_encoded);
 }
 
 /* A flat value of a sketch, which stays as it is, in the current memory context. */

@@ -42,6 +42,7 @@ extern void TopkOpen(TopkReader *reader, Datum value);
 extern TkSummary TopkSummary(Datum value);
 extern TkSketch *TopkDecode(Datum value, MemoryContext context);
 extern void TopkMergeValue(TkSketch *sketch, Datum value);
+extern void TopkGatherValue(TkSketch *sketch, Datum value);
 extern Datum TopkEncode(const TkSketch *sketch, TkEncodeMode mode);
 
 /* Linear callers: TopkCheck(tk_...()) */

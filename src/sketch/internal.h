@@ -198,6 +198,7 @@ extern void tk_sort_refs(TkRef *refs, TkRef *spare, size_t count);
 
 /* merge.c: TK_MERGE_SLACK times W is what a merge may leave, so that many merges cost few purges */
 #define TK_MERGE_SLACK 3
+#define TK_GATHER_SLACK 64 /* the same for parts that are gathered */
 extern TkStatus tk_merge_incoming(TkSketch *dst, const TkBatch *src);
 
 /* items.c */

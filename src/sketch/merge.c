@@ -24,6 +24,7 @@ typedef struct Merge
 	uint32_t count_before; /* entries and bytes of keys in the destination */
 	uint32_t arena_before;
 	uint64_t most;    /* no more entries than this can come of it */
+	uint64_t limit;   /* more than this are purged */
 	void *scratch;    /* for the purge; NULL if there can be none */
 	uint32_t *places; /* positions of the incoming entries in the destination; in the batch's block */
 	uint32_t *absent; /* numbers of incoming entries; there too */
@@ -46,13 +47,6 @@ merged_capacity(const TkSketch *dst, const TkSummary *src)
 	return dst->capacity > src->capacity ? dst->capacity : src->capacity;
 }
 
-/* The most entries that a merge leaves without a purge. */
-static uint64_t
-merge_limit(uint32_t capacity)
-{
-	return (uint64_t) TK_MERGE_SLACK * tk_working_entries(capacity);
-}
-
 static TkStatus
 check_merge(const TkSketch *dst, const TkSummary *src)
 {
@@ -62,7 +56,7 @@ check_merge(const TkSketch *dst, const TkSummary *src)
 }
 
 static void
-plan_merge(const TkSketch *dst, const TkBatch *src, Merge *merge)
+plan_merge(const TkSketch *dst, const TkBatch *src, uint32_t slack, Merge *merge)
 {
 	const TkSummary *summary = &src->summary;
 
@@ -75,6 +69,7 @@ plan_merge(const TkSketch *dst, const TkBatch *src, Merge *merge)
 	merge->count_before = dst->count;
 	merge->arena_before = dst->arena_used;
 	merge->most = (uint64_t) dst->count + summary->count;
+	merge->limit = (uint64_t) slack * tk_working_entries(merge->capacity);
 	merge->scratch = NULL;
 	merge->places = NULL;
 	merge->absent = NULL;
@@ -104,7 +99,7 @@ prepare_merge(TkSketch *dst, const TkBatch *src, Merge *merge)
 
 	if (status == TK_OK && merge->theta > 0)
 		status = tk_table_need_gaps(dst);
-	if (status == TK_OK && merge->most > merge_limit(merge->capacity))
+	if (status == TK_OK && merge->most > merge->limit)
 		status = tk_purge_prepare(dst, merge->most, &merge->scratch);
 	if (status == TK_OK)
 		status = prepare_marks(dst, merge);
@@ -250,7 +245,7 @@ finish_merge(TkSketch *dst, const TkSummary *src, const Merge *merge)
 	dst->k = merge->k;
 	dst->capacity = merge->capacity;
 	dst->working = tk_working_entries(merge->capacity);
-	if (dst->count > merge_limit(dst->capacity))
+	if (dst->count > merge->limit)
 		tk_purge(dst, tk_purge_rank(dst), merge->scratch);
 }
 
@@ -270,10 +265,11 @@ merge_filters(TkSketch *dst, const TkSummary *src, const TkSketch *source)
 }
 
 /*
- * Merge a batch into dst. `source` is the sketch that it comes from, for its filter; NULL if it was stored.
+ * Merge a batch into dst, which keeps up to `slack` times W entries. `source` is the sketch that it comes
+ * from, for its filter; NULL if it was stored.
  */
 static TkStatus
-merge_batch(TkSketch *dst, const TkBatch *src, const TkSketch *source)
+merge_batch(TkSketch *dst, const TkBatch *src, const TkSketch *source, uint32_t slack)
 {
 	const TkSummary *summary = &src->summary;
 	Merge merge;
@@ -281,7 +277,7 @@ merge_batch(TkSketch *dst, const TkBatch *src, const TkSketch *source)
 
 	if (status != TK_OK)
 		return status;
-	plan_merge(dst, src, &merge);
+	plan_merge(dst, src, slack, &merge);
 	status = prepare_merge(dst, src, &merge);
 	if (status == TK_OK)
 	{
@@ -304,7 +300,7 @@ merge_batch(TkSketch *dst, const TkBatch *src, const TkSketch *source)
 TkStatus
 tk_merge_incoming(TkSketch *dst, const TkBatch *src)
 {
-	return merge_batch(dst, src, NULL);
+	return merge_batch(dst, src, NULL, TK_MERGE_SLACK);
 }
 
 /* The entries of a sketch as incoming ones; returns the sum of their keys' lengths. */
@@ -357,7 +353,20 @@ tk_sketch_merge(TkSketch *dst, const TkSketch *src)
 	}
 	batch.key_bytes = list_entries(src, batch.entries);
 	tk_sketch_summary(src, &batch.summary);
-	status = merge_batch(dst, &batch, src);
+	status = merge_batch(dst, &batch, src, TK_MERGE_SLACK);
+	tk_release(&dst->alloc, batch.entries);
+	return status;
+}
+
+static TkStatus
+merge_stored(TkSketch *dst, const void *bytes, size_t len, uint32_t slack)
+{
+	TkBatch batch;
+	TkStatus status = tk_decode_incoming(&dst->alloc, bytes, len, &batch);
+
+	if (status != TK_OK)
+		return status;
+	status = merge_batch(dst, &batch, NULL, slack);
 	tk_release(&dst->alloc, batch.entries);
 	return status;
 }
@@ -365,12 +374,11 @@ tk_sketch_merge(TkSketch *dst, const TkSketch *src)
 TkStatus
 tk_sketch_merge_encoded(TkSketch *dst, const void *bytes, size_t len)
 {
-	TkBatch batch;
-	TkStatus status = tk_decode_incoming(&dst->alloc, bytes, len, &batch);
+	return merge_stored(dst, bytes, len, TK_MERGE_SLACK);
+}
 
-	if (status != TK_OK)
-		return status;
-	status = merge_batch(dst, &batch, NULL);
-	tk_release(&dst->alloc, batch.entries);
-	return status;
+TkStatus
+tk_sketch_gather_encoded(TkSketch *dst, const void *bytes, size_t len)
+{
+	return merge_stored(dst, bytes, len, TK_GATHER_SLACK);
 }

@@ -218,6 +218,13 @@ extern TkStatus tk_sketch_merge(TkSketch *dst, const TkSketch *src);
  */
 extern TkStatus tk_sketch_merge_encoded(TkSketch *dst, const void *bytes, size_t len);
 
+/*
+ * The same for a part of a whole whose parts come one after the other, and are trimmed once all are there:
+ * dst keeps up to 64 W(m) entries, and while it has no more what comes of the parts depends neither on
+ * their order nor, where they are exact, on how the whole was divided.
+ */
+extern TkStatus tk_sketch_gather_encoded(TkSketch *dst, const void *bytes, size_t len);
+
 /* ---- purge.c ---- */
 
 /*

@@ -27,7 +27,7 @@ INSERT INTO classified SELECT name, class FROM (VALUES
     ('result', '{top,top_between,source_id,find_window,newest_window,check_retained,check_filter,check_n,check_range,check_stretch,
         find_lists,live_panes,window_start,window_end,first_instant,next_edge,coarsest_window,kept_since,
         chain_tops,window_chain,chain_cover,best_chain,cover,stretch_query,bounded_items}'),
-    ('internal', '{add_to_window,add_window,admit_tenants,admit_values,at_us,caller,changes,check_coarsest,check_dimension,check_dimensions,
+    ('internal', '{store_window,closable,fold,fold_step,add_window,admit_tenants,admit_values,at_us,caller,changes,check_coarsest,check_dimension,check_dimensions,
         check_reason,check_rule_filter,check_filter_test,check_filter_texts,check_hash_tag,check_lateness,check_missing,check_time_zone,check_window_row,collect_lists,
         default_origin,fill_window,filling_window,filter_conditions,forget_rule_counts,hash_tag,is_cluster,lock_windows,make_leaf,nests,
         note_nesting,pause_for,probe,rule_dimensions,rule_named,trim,trim_letters,unused_lists,with_hash_tag,check_interval,check_name,

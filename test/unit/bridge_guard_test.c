@@ -231,7 +231,12 @@ settle_values(TkPaneSet *set)
 static int64_t
 total_of(const TkPane *pane)
 {
-	return (int64_t) tk_sketch_total(pane->sketch);
+	uint64_t total = 0;
+
+	for (const TkRow *row = pane->rows; row != NULL; row = row->next)
+		total += tk_sketch_total(row->sketch);
+	check(total == tk_sketch_total(pane->sketch), "a pane's rows come to the pane");
+	return (int64_t) total;
 }
 
 /* Panes are flushed once and sealed, so that each is written whole. */

@@ -298,14 +298,15 @@ check_life(void)
 	all = tk_pane_next_new_family(set)->all;
 	first = all->panes->incarnation;
 	tap_ok(first >> 32 == 7, "an incarnation carries the run");
-	tap_ok(all->panes->changed && !all->panes->written && !all->panes->sealed, "a new pane is changed");
+	tap_ok(all->panes->changed && !all->panes->rows->written && !all->panes->sealed, "a new pane is changed");
 	tap_ok(tk_pane_next_dirty(set, &cursor) != NULL && count_dirty(set) == 2,
 		   "an aborted flush changes nothing");
 	tk_pane_flushed(set);
-	tap_ok(!all->panes->changed && all->panes->written && count_dirty(set) == 0,
+	tap_ok(!all->panes->changed && all->panes->rows->written && count_dirty(set) == 0,
 		   "flushed: written, unchanged");
 	add(set, SALE, "", 6, "p", "tokyo", NULL);
-	tap_ok(all->panes->changed && all->panes->written && all->panes->incarnation == first, "changed again");
+	tap_ok(all->panes->changed && all->panes->rows->changed && all->panes->rows->incarnation == first,
+		   "changed again");
 	tap_ok(count_dirty(set) == 2 && tk_pane_count(set) == 3, "the changed panes only");
 	tap_ok(tk_pane_seal(set, M - 1) == 0, "one microsecond before its end a pane is not sealed");
 	tk_pane_flushed(set);
@@ -349,41 +350,6 @@ check_order(void)
 	tap_ok(tk_pane_seal(set, 6 * M) == 2 && tk_pane_seal(set, 9 * M) == 2 &&
 			   tk_pane_seal(set, INT64_MAX) == 2,
 		   "and so on to the end");
-	tk_pane_set_free(set);
-}
-
-static TkStatus
-add_distinct(TkPaneSet *set, const char *shop, int n)
-{
-	TkStatus status = TK_OK;
-
-	for (int i = 0; i < n && status == TK_OK; i++)
-	{
-		char item[16];
-
-		snprintf(item, sizeof(item), "p%d", i);
-		status = add(set, SALE, "", 0, item, shop, NULL);
-	}
-	return status;
-}
-
-/* Capacity 300: pieces of 64 to 150 entries are sealed, smaller and larger panes go on. */
-static void
-check_seal_exact(void)
-{
-	TkPaneSet *set = new_set();
-
-	add_distinct(set, "few", 10);
-	add_distinct(set, "some", 100);
-	add_distinct(set, "many", 200);
-	tap_ok(tk_pane_seal_exact(set) == 1, "of three panes of values the one of middling size is sealed");
-	tk_pane_flushed(set);
-	tap_ok(tk_pane_count(set) == 3, "and forgotten when flushed; `all` and the others are kept");
-	tap_ok(tk_pane_seal_exact(set) == 0, "what has not changed since is not looked at");
-	add_distinct(set, "some", 20);
-	tap_ok(tk_pane_count(set) == 4 && tk_pane_seal_exact(set) == 0, "the next piece begins small");
-	add_distinct(set, "few", 64);
-	tap_ok(tk_pane_seal_exact(set) == 1, "a pane that was written before is sealed when it has grown");
 	tk_pane_set_free(set);
 }
 
@@ -512,7 +478,6 @@ main(void)
 	check_life();
 	check_order();
 	check_seal_all();
-	check_seal_exact();
 	check_memory();
 	check_out_of_memory();
 	check_yields();

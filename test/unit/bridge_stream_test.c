@@ -55,12 +55,12 @@ store_find(uint64_t incarnation)
 }
 
 static void
-store_write(const TkPane *pane)
+store_write(const TkPane *pane, const TkRow *written)
 {
-	Row *row = store_find(pane->incarnation);
+	Row *row = store_find(written->incarnation);
 	int64_t total = 0;
 
-	check((row != NULL) == pane->written, "written tells whether the store has the row");
+	check((row != NULL) == written->written, "written tells whether the store has the row");
 	if (row == NULL)
 	{
 		if (t.n_rows == MAX_ROWS)
@@ -75,19 +75,19 @@ store_write(const TkPane *pane)
 	}
 	row->list = number_of(pane->list);
 	row->minute = (int) (pane->start / M);
-	row->incarnation = pane->incarnation;
-	row->sealed = pane->sealed;
+	row->incarnation = written->incarnation;
+	row->sealed = tk_row_is_sealed(pane, written);
 	for (int i = 0; i < N_ITEMS; i++)
 	{
 		uint64_t lower;
 		uint64_t upper;
 
-		tk_sketch_estimate(pane->sketch, items[i], 1, &lower, &upper);
+		tk_sketch_estimate(written->sketch, items[i], 1, &lower, &upper);
 		check(lower == upper, "a small sketch is exact");
 		row->count[i] = (int32_t) upper;
 		total += row->count[i];
 	}
-	check(tk_sketch_total(pane->sketch) == (uint64_t) total, "a pane's total");
+	check(tk_sketch_total(written->sketch) == (uint64_t) total, "a row's total");
 }
 
 /* Every other time settles families one by one, else all at once. */
@@ -224,7 +224,8 @@ worker_flush(bool abort_it)
 		return;
 	}
 	while ((pane = tk_pane_next_dirty(t.worker.set, &cursor)) != NULL)
-		store_write(pane);
+		for (const TkRow *row = pane->rows; row != NULL; row = row->next)
+			store_write(pane, row);
 	tk_pane_flushed(t.worker.set);
 	t.committed = t.worker;
 	compare_with_model();

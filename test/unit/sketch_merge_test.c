@@ -125,6 +125,90 @@ test_merge_encoded(void)
 	tk_sketch_free(b);
 }
 
+/* Exact parts of random sizes, each of few keys, as one whole of `keys` keys is divided. */
+static void
+gather_parts(TkSketch *into, uint64_t seed, uint64_t keys)
+{
+	uint64_t added = 0;
+
+	while (added < 3 * keys)
+	{
+		TkSketch *part = must_create(&alloc, TK_KIND_TEXT, 10, 30);
+		uint64_t updates = 1 + random_next(&seed) % 900;
+		size_t len;
+		uint8_t *bytes;
+
+		for (uint64_t i = 0; i < updates && added < 3 * keys; i++, added++)
+			add_numbered(part, added * added % keys, 1 + added % 5);
+		bytes = encoded(part, TK_PARTIAL, &len);
+		if (tk_sketch_gather_encoded(into, bytes, len) != TK_OK)
+			ok(false, "a part of %llu updates is gathered", (unsigned long long) updates);
+		release(bytes);
+		tk_sketch_free(part);
+	}
+}
+
+/* A sketch that is not exact, with more gathered into it: the same however that is divided, with no purge. */
+static void
+test_gather(void)
+{
+	TkSketch *row = flat_sketch(30, 0, 5000, 7);
+	TkSketch *first = stored_copy(row, TK_FINAL);
+
+	gather_parts(first, 1, 7001);
+	ok(tk_sketch_count(first) > 3 * tk_working_entries(30), "more entries than a merge would leave");
+	for (uint64_t seed = 2; seed < 6; seed++)
+	{
+		TkSketch *other = stored_copy(row, TK_FINAL);
+
+		gather_parts(other, seed, 7001);
+		ok(same_bytes(first, other, TK_FINAL), "the same bytes, divided in another way");
+		tk_sketch_trim(other);
+		ok(same_bytes(first, other, TK_FINAL), "and trimmed");
+		tk_sketch_free(other);
+	}
+	gather_parts(first, 7, 70001);
+	ok(tk_sketch_count(first) <= 64 * tk_working_entries(30), "yet there is a limit");
+	tk_sketch_free(first);
+	tk_sketch_free(row);
+}
+
+/* Trimming a state is the same as storing and reading it, whatever is merged into it later. */
+static void
+test_trim_is_store(void)
+{
+	TkSketch *trimmed = must_create(&alloc, TK_KIND_TEXT, 10, 30);
+	TkSketch *stored = must_create(&alloc, TK_KIND_TEXT, 10, 30);
+	uint64_t seed = 11;
+	int different = 0;
+
+	for (int pane = 0; pane < 200; pane++)
+	{
+		TkSketch *part = must_create(&alloc, TK_KIND_TEXT, 10, 30);
+		TkSketch *copy;
+		size_t len;
+		uint8_t *bytes;
+
+		for (int i = 0; i < 400; i++)
+			add_numbered(part, random_next(&seed) % (1 + random_next(&seed) % 500),
+						 1 + random_next(&seed) % 9);
+		bytes = encoded(part, pane % 2 == 0 ? TK_PARTIAL : TK_FINAL, &len);
+		tk_sketch_gather_encoded(trimmed, bytes, len);
+		tk_sketch_trim(trimmed);
+		tk_sketch_gather_encoded(stored, bytes, len);
+		copy = stored_copy(stored, TK_FINAL);
+		tk_sketch_free(stored);
+		stored = copy;
+		different += !same_bytes(trimmed, stored, TK_FINAL);
+		release(bytes);
+		tk_sketch_free(part);
+	}
+	ok(!tk_sketch_is_exact(trimmed), "two hundred panes that do not fit");
+	is_number((uint64_t) different, 0, "trimmed after each, or stored and read again: the same bytes");
+	tk_sketch_free(trimmed);
+	tk_sketch_free(stored);
+}
+
 /* A stored sketch with a key twice: the harm would be done only after half of it was merged. */
 static void
 test_merge_refuses_duplicates(void)
@@ -184,6 +268,8 @@ main(void)
 	test_merge_inexact_capacities();
 	test_merge_bounds();
 	test_merge_encoded();
+	test_gather();
+	test_trim_is_store();
 	test_merge_refuses_duplicates();
 	test_merge_takes_back();
 	is_number(heap.live, 0, "no block is left");
