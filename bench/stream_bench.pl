@@ -50,7 +50,9 @@ sub drain
     my $from = wal_position($pipeline);
     my $rate = drain_rate($pipeline, $events);
     my $cpu = cpu_by_kind($pipeline);
-    sleep 2;    # closing and publishing go on
+    # closing and publishing go on
+    $pipeline->wait_for('SELECT count(*) FROM topk.source s, topk.closable(s.source_id, topk.source_watermark(s.source_id))', 0);
+    sleep 2;
     my %later = %{ cpu_by_kind($pipeline) };
     $cpu->{$_} = $later{$_} for keys %later;
     my $wal = wal_since($pipeline, $from);

@@ -37,7 +37,8 @@ typedef struct CloseCycle
 static void
 look(void *arg)
 {
-	static SpiStatement statement = {"SELECT s.source_id IS NULL, topk.close_due($1) FROM (SELECT) one LEFT "
+	static SpiStatement statement = {"SELECT s.source_id IS NULL, NOT topk.close_rests($1) AND "
+									 "topk.close_due($1) FROM (SELECT) one LEFT "
 									 "JOIN topk.source s ON s.source_id = $1",
 									 1,
 									 {INT4OID},

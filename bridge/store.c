@@ -306,7 +306,7 @@ insert_row(const StoreSession *session, const TkPane *pane, const TkRow *row)
 {
 	static SpiStatement statement = {
 		"INSERT INTO topk.live (source_id, pane, list_id, incarnation, worker, sealed, version, sketch) "
-		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, topk.compress($8))",
 		8,
 		{INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID, INT4OID, BOOLOID, INT8OID, InvalidOid},
 		NULL};
@@ -327,7 +327,7 @@ static void
 update_row(const StoreSession *session, const TkPane *pane, const TkRow *row)
 {
 	static SpiStatement statement = {
-		"UPDATE topk.live SET sealed = $5, version = $6, sketch = $7 "
+		"UPDATE topk.live SET sealed = $5, version = $6, sketch = topk.compress($7) "
 		"WHERE source_id = $1 AND pane = $2 AND list_id = $3 AND incarnation = $4 AND NOT sealed",
 		7,
 		{INT4OID, TIMESTAMPTZOID, INT8OID, INT8OID, BOOLOID, INT8OID, InvalidOid},

@@ -329,7 +329,7 @@ BEGIN
         kept := greatest(topk.retained_from(d), first);
         DELETE FROM topk.win w WHERE w.window_id = d.window_id AND w.window_start >= first AND w.window_start < until;
         INSERT INTO topk.win (window_id, window_start, list_id, sketch)
-        SELECT r.window_id, r.window_start, r.list_id, r.sketch FROM topk.replay_win r
+        SELECT r.window_id, r.window_start, r.list_id, topk.compress(r.sketch) FROM topk.replay_win r
         WHERE r.replay_id = j.replay_id AND r.window_id = d.window_id AND r.window_start >= kept ORDER BY r.window_start, r.list_id;
         UPDATE topk.win_state ws SET revision = ws.revision + ws.final::integer, changed_at = now()
         WHERE ws.window_id = d.window_id AND ws.window_start >= first AND ws.window_start < until;

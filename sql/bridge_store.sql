@@ -116,6 +116,10 @@ CREATE FUNCTION topk.forget_idle(src integer, worker integer) RETURNS void LANGU
     FROM topk.source s WHERE p.source_id = src AND s.source_id = src AND p.idle AND p.partition % s.workers = forget_idle.worker
 $$;
 
+-- The same sketch, compressed.  What is written to topk.live and topk.win is, since their rows keep sketches inline.
+CREATE FUNCTION topk.compress(@extschema@.topk) RETURNS @extschema@.topk
+    AS 'MODULE_PATHNAME', 'topk_compress' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
 -- Folds panes into a stored row, which comes first, as of the pane -infinity: pane after pane, trimming after each.
 -- So a row depends on the panes that are in it, and not on how many of them a close took in at once.
 CREATE FUNCTION topk.fold_step(@extschema@.topk, @extschema@.topk, timestamptz) RETURNS @extschema@.topk
@@ -196,15 +200,22 @@ $$;
 CREATE FUNCTION topk.store_window(id integer, start timestamptz, lists bigint[], sketches @extschema@.topk[])
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE topk.win w SET sketch = p.sketch
+    UPDATE topk.win w SET sketch = topk.compress(p.sketch)
     FROM unnest(lists, sketches) AS p(list_id, sketch)
     WHERE w.window_id = id AND w.window_start = start AND w.list_id = p.list_id;
     INSERT INTO topk.win (window_id, window_start, list_id, sketch)
-    SELECT id, start, p.list_id, p.sketch FROM unnest(lists, sketches) AS p(list_id, sketch)
+    SELECT id, start, p.list_id, topk.compress(p.sketch) FROM unnest(lists, sketches) AS p(list_id, sketch)
     WHERE NOT EXISTS (SELECT FROM topk.win w WHERE w.window_id = id AND w.window_start = start AND w.list_id = p.list_id);
     INSERT INTO topk.win_state AS ws (window_id, window_start) VALUES (id, start)
     ON CONFLICT (window_id, window_start) DO UPDATE SET revision = ws.revision + ws.final::integer, changed_at = now();
 END
+$$;
+
+-- Whether the last close was less than five flush intervals ago.  What comes within that time, panes of a backlog and
+-- late data, is closed together, so that each row it goes to is written once.  It can be read meanwhile.
+CREATE FUNCTION topk.close_rests(src integer) RETURNS boolean LANGUAGE sql VOLATILE AS $$
+    SELECT coalesce(c.last_close_at > now() - 5 * s.flush_interval AND c.last_close_at <= now() AND c.last_error IS NULL, false)
+    FROM topk.closer c JOIN topk.source s USING (source_id) WHERE c.source_id = src
 $$;
 
 -- Whether a close would find something to do; cheap, since it is asked twice a second.

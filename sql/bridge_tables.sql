@@ -225,7 +225,8 @@ CREATE TABLE topk.list (
 );
 COMMENT ON TABLE topk.list IS 'one (source, tenant, item type, dimension, value) whose top k is kept';
 
--- Panes that no window has taken in yet, as of the last flush.
+-- Panes that no window has taken in yet, as of the last flush.  A sketch stays in its row up to the size of a page:
+-- out of line each version would cost entries of an index and records of its own in the WAL.
 CREATE TABLE topk.live (
     source_id   integer NOT NULL,
     pane        timestamptz NOT NULL,          -- its start
@@ -236,7 +237,7 @@ CREATE TABLE topk.live (
     version     bigint NOT NULL,               -- changes whenever the sketch does
     sketch      @extschema@.topk NOT NULL,
     PRIMARY KEY (source_id, pane, list_id, incarnation)
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 1000,
+) WITH (fillfactor = 70, toast_tuple_target = 8160, autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 1000,
         toast.autovacuum_vacuum_scale_factor = 0.1, toast.autovacuum_vacuum_threshold = 3000);
 CREATE SEQUENCE topk.run AS integer;           -- upper half of every incarnation number: one worker's run
 

@@ -81,12 +81,16 @@ DECLARE
     low  timestamptz := date_bin(topk.leaf_size(d.size), start, 'epoch');
     high timestamptz := low + topk.leaf_size(d.size);
     name text := format('win_%s_%s', d.window_id, to_char(low AT TIME ZONE 'UTC', 'YYYYMMDD"t"HH24MI'));
+    pane interval := (SELECT s.pane_size FROM topk.source s WHERE s.source_id = d.source_id);
+    -- Rows that many panes change keep room for their next version; one page holds a row of 300 items and its next.
+    fill integer := CASE WHEN d.size > pane THEN 50 ELSE 100 END;
 BEGIN
     IF to_regclass(format('topk.%I', name)) IS NOT NULL THEN
         RETURN false;
     END IF;
     EXECUTE format('CREATE TABLE topk.%I (LIKE topk.win INCLUDING STORAGE INCLUDING COMPRESSION, PRIMARY KEY (window_start, list_id), '
-                   'CHECK (window_id = %s), CHECK (window_start >= %L AND window_start < %L))', name, d.window_id, low, high);
+                   'CHECK (window_id = %s), CHECK (window_start >= %L AND window_start < %L)) '
+                   'WITH (toast_tuple_target = 8160, fillfactor = %s)', name, d.window_id, low, high, fill);
     EXECUTE format('ALTER TABLE topk.win_%s ATTACH PARTITION topk.%I FOR VALUES FROM (%L) TO (%L)', d.window_id, name, low, high);
     RETURN true;
 END
@@ -247,7 +251,7 @@ BEGIN
     FROM (SELECT DISTINCT topk.window_start(d, ws.window_start) AS start FROM topk.win_state ws
           WHERE ws.window_id = f.window_id AND ws.window_start >= since) s;
     INSERT INTO topk.win (window_id, window_start, list_id, sketch)
-    SELECT d.window_id, topk.window_start(d, w.window_start), w.list_id, @extschema@.topk_merge(w.sketch ORDER BY w.window_start)
+    SELECT d.window_id, topk.window_start(d, w.window_start), w.list_id, topk.compress(@extschema@.topk_merge(w.sketch ORDER BY w.window_start))
     FROM topk.win w WHERE w.window_id = f.window_id AND w.window_start >= since GROUP BY 2, 3;
     -- the next close finds out which of them are final
     INSERT INTO topk.win_state (window_id, window_start)
