@@ -22,7 +22,7 @@ INSERT INTO classified SELECT name, class FROM (VALUES
         create_window,alter_window,drop_window,create_tenant,alter_tenant,drop_tenant,adopt}'::text[]),
     ('operator', '{pause,resume,set_parallelism,test_rule,check_source,preview,resync_sink,retry_dead_letters,purge_dead_letters,
         seek,replay,cancel_replay}'),
-    ('reader', '{mirror,mirror_window,mirror_global,mirror_items,sink_windows,redis_expiry,redis_key,redis_escape,template_variables,
+    ('reader', '{mirror,mirror_window,mirror_global,mirror_items,sink_windows,window_lists,redis_expiry,redis_key,redis_escape,template_variables,
         source_watermark,process_runs,at_home,system_id,tenant_settings,dead_letter_reasons}'),
     ('result', '{top,top_between,source_id,find_window,newest_window,check_retained,check_filter,check_n,check_range,check_stretch,
         find_lists,live_panes,window_start,window_end,first_instant,next_edge,coarsest_window,kept_since,
