@@ -65,8 +65,8 @@ LANGUAGE sql STABLE AS $$
         FROM topk.list li
         JOIN (SELECT w.list_id, w.sketch FROM topk.win w WHERE w.window_id = d.window_id AND w.window_start = start
               UNION ALL
-              SELECT l.list_id, l.sketch FROM topk.live l
-              WHERE l.source_id = d.source_id AND l.pane >= start AND l.pane < topk.window_end(d, start)
+              SELECT l.list_id, l.sketch FROM topk.live_lists(d.source_id, start, topk.window_end(d, start), ARRAY(
+                  SELECT b.base_id FROM topk.list b WHERE b.source_id = d.source_id AND (b.value IS NOT NULL) = by_value)) l
         ) p ON p.list_id = li.base_id
         WHERE li.source_id = d.source_id AND (li.value IS NOT NULL) = by_value AND start >= d.complete_since
         GROUP BY 1, 2, 3, 4) m

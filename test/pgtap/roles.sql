@@ -25,7 +25,7 @@ INSERT INTO classified SELECT name, class FROM (VALUES
     ('reader', '{mirror,mirror_window,mirror_global,mirror_items,sink_windows,window_lists,redis_expiry,redis_key,redis_escape,template_variables,
         source_watermark,process_runs,at_home,system_id,tenant_settings,dead_letter_reasons}'),
     ('result', '{top,top_between,source_id,find_window,newest_window,check_retained,check_filter,check_n,check_range,check_stretch,
-        find_lists,live_panes,window_start,window_end,first_instant,next_edge,coarsest_window,kept_since,
+        find_lists,live_panes,live_lists,window_start,window_end,first_instant,next_edge,coarsest_window,kept_since,
         chain_tops,window_chain,chain_cover,best_chain,cover,stretch_query,bounded_items}'),
     ('internal', '{store_window,closable,fold,fold_step,add_window,admit_tenants,admit_values,at_us,caller,changes,check_coarsest,check_dimension,check_dimensions,
         check_reason,check_rule_filter,check_filter_test,check_filter_texts,check_hash_tag,check_lateness,check_missing,check_time_zone,check_window_row,collect_lists,
