@@ -37,8 +37,8 @@ typedef struct Publisher
 	bool more;        /* there is more to do at once */
 	bool wide_wanted; /* see PublishPlan */
 	int64 now;
-	int64 next_open;  /* when open windows are looked at in the midst of a backlog */
-	int64 rested_at;  /* when the last pause ended */
+	int64 next_open; /* when open windows are looked at in the midst of a backlog */
+	int64 rested_at; /* when the last pause ended */
 	int64 next_wide;
 	int64 next_refresh;
 

@@ -129,7 +129,7 @@ publisher_write_marker(Publisher *publisher, int64 keys)
 		return publisher_fail_connection(publisher);
 	if (outcome != REDIS_DONE)
 		return publisher_fail_redis(publisher, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-						  redis_client_error(publisher->client));
+									redis_client_error(publisher->client));
 	return true;
 }
 
@@ -158,7 +158,8 @@ begin_anew(Publisher *publisher)
 	publisher->next_open = publisher->next_wide = 0;
 	if (!publisher_write_marker(publisher, publisher->marker.keys))
 	{
-		publisher_disconnect(publisher); /* another server or incarnation may be configured by the next time */
+		publisher_disconnect(
+			publisher); /* another server or incarnation may be configured by the next time */
 		return false;
 	}
 	if (publisher->marker.keys > 0)
