@@ -22,17 +22,18 @@ $pipeline->setup(source => { flush_interval => '100 milliseconds' });
 my $session = $pipeline->node->background_psql('postgres');
 my $n       = 0;
 
-sub wait_for
-{
-    my ($what, $seen) = @_;
-    my $until = time + 30;
-    until ($seen->())
-    {
-        die "$what: not within 30 s\n" if time > $until;
-        sleep 0.002;
-    }
-    return time;
-}
+# Returns once the events are in SQL.
+my $wait = <<'SQL';
+CREATE PROCEDURE wait_for(events bigint) LANGUAGE plpgsql AS $$
+BEGIN
+    WHILE NOT EXISTS (SELECT FROM topk.top('clicks', '1-day', 'url') t WHERE t.item = '/fresh' AND t.estimate = events) LOOP
+        ASSERT now() > clock_timestamp() - interval '30 seconds', 'an event was lost';
+        PERFORM pg_sleep(0.002);
+    END LOOP;
+END
+$$;
+SQL
+$pipeline->value($wait);
 
 # Sends one event.  How long after it was in SQL it is in Redis.
 sub delay
@@ -40,13 +41,16 @@ sub delay
     my ($now, $day) = (time, int(time / 86400) * 1440);
     $n++;
     $kafka->produce('events', sprintf "0\t" . '{"metadata":{"eventId":"%d","eventType":"page_view","timestamp":%d},"payload":{"url":"/fresh"}}', $n, $now * 1000);
-    my $in_sql = wait_for("event $n in SQL",
-        sub { $session->query_safe("SELECT estimate FROM topk.top('clicks', '1-day', 'url') WHERE item = '/fresh'") eq $n });
-    my $in_redis = wait_for("event $n in Redis", sub {
+    $pipeline->value("CALL wait_for($n)");
+    my $in_sql = time;
+    while (1)
+    {
         my %score = map { @{$_} } $redis->zrange("topk:1-day:all:$day");
-        return ($score{'/fresh'} // 0) == $n;
-    });
-    return $in_redis - $in_sql;
+        return time - $in_sql if ($score{'/fresh'} // 0) == $n;
+        die "event $n is not in Redis\n" if time > $in_sql + 30;
+        sleep 0.002;
+    }
+    return;
 }
 
 sub median { my (@all) = sort { $a <=> $b } @_; return $all[ $#all / 2 ]; }
