@@ -89,16 +89,22 @@ next_wide_of(const Publisher *publisher)
 static bool
 write_plan(Publisher *publisher, PublishPlan *plan)
 {
-	int64 n_written;
+	int64 n_written = 0;
+	bool sent;
 
 	publisher->fence.sequence = plan->sequence;
 	FAIL_POINT("publish_before_write");
-	if (!send_plan(publisher, plan))
+	sent = send_plan(publisher, plan);
+	if (sent)
+	{
+		FAIL_POINT("publish_after_write");
+		n_written = publish_plan_count_written(plan);
+	}
+	if (!sent || (n_written > 0 && !publisher_write_marker(publisher, publisher->marker.keys + n_written)))
+	{
+		publish_plan_doubt(plan);
 		return false;
-	FAIL_POINT("publish_after_write");
-	n_written = publish_plan_count_written(plan);
-	if (n_written > 0 && !publisher_write_marker(publisher, publisher->marker.keys + n_written))
-		return false;
+	}
 	FAIL_POINT("publish_after_marker");
 	publish_plan_settle(plan);
 	publisher->n_lost += plan->n_lost;
