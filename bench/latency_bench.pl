@@ -19,7 +19,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 use TopK::Test::Kafka;
-use TopK::Test::Measure qw(machine);
+use TopK::Test::Measure qw(cpu_by_kind machine);
 use TopK::Test::Pipeline qw(reference_rules);
 use TopK::Test::Redis;
 use TopK::Test::Server qw(spawn stop_process);
@@ -122,8 +122,10 @@ sub measure
     my $load = spawn("$dir/gen.log", tool('topk_gen'), '--quiet', '--brokers', $kafka->bootstrap, '--topic', $topic, '--rate', $rate,
         '--seconds', $seconds + 60, '-X', 'linger.ms=5');
     sleep 10;
+    my ($cpu, $start) = (cpu_by_kind($pipeline), time);
     my $watcher = spawn("$dir/watch.log", 'psql', '-XAtq', '-c', "CALL watch($seconds + 3)", $pipeline->node->connstr('postgres'));
     my ($sent, $in_redis) = probe($topic, time + $seconds);
+    my ($later, $took) = (cpu_by_kind($pipeline), time - $start);
     stop_process($load, 'TERM');
     sleep 3;
     my %in_sql;
@@ -134,6 +136,7 @@ sub measure
     }
     note "flush interval $interval, $rate events/s, $workers worker(s), lag at the end ",
       $pipeline->value('SELECT lag FROM topk.stat_source');
+    note '  CPU in ms a second: ', join ', ', map { sprintf '%s %.0f', $_, ($later->{$_} - ($cpu->{$_} // 0)) / $took * 1000 } grep { /^topk/ } sort keys %{$later};
     report('SQL', latencies($sent, \%in_sql));
     report('Redis', latencies($sent, $in_redis));
     $pipeline->node->stop;

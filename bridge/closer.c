@@ -16,6 +16,7 @@
 
 #include "fail_point.h"
 #include "host.h"
+#include "publish_wake.h"
 #include "spi_util.h"
 
 #define CYCLE_MS 500
@@ -67,12 +68,14 @@ make_leaves(void *arg)
 static void
 close_panes(void *arg)
 {
-	static SpiStatement statement = {"SELECT c.moved FROM topk.close($1, $2) c", 2, {INT4OID, INT4OID}, NULL};
+	static SpiStatement statement = {
+		"SELECT c.moved, " PUBLISH_WAKE_PIDS " FROM topk.close($1, $2) c", 2, {INT4OID, INT4OID}, NULL};
 	CloseCycle *cycle = arg;
 	Datum values[] = {Int32GetDatum(cycle->source_id), Int32GetDatum(ROWS_PER_CLOSE)};
 
 	spi_run(&statement, values, NULL);
 	cycle->moved = spi_int64(0, 1);
+	publish_wake_learn(spi_datum(0, 2));
 	FAIL_POINT("close_before_commit");
 }
 
@@ -168,6 +171,7 @@ run_cycle(CloseCycle *cycle, HostError *error)
 		if (!host_try(close_panes, cycle, error))
 			return false;
 		FAIL_POINT("close_after_commit");
+		publish_wake();
 		host_check_interrupts();
 	} while (cycle->moved >= ROWS_PER_CLOSE && !host_should_stop());
 	return true;

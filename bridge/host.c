@@ -30,6 +30,8 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -176,6 +178,15 @@ host_wait(long ms)
 		host_check_interrupts();
 	}
 	host_check_interrupts();
+}
+
+void
+host_wake(int pid)
+{
+	PGPROC *process = BackendPidGetProc(pid);
+
+	if (process != NULL && process->databaseId == MyDatabaseId)
+		SetLatch(&process->procLatch);
 }
 
 void

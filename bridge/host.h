@@ -63,6 +63,12 @@ extern void host_check_interrupts(void);
 extern void host_wait(long ms);
 
 /*
+ * Ends the host_wait of another process of this database.  A pid that is gone, or that another process of it
+ * has by now, does no harm: whoever waits for a latch looks why it was set.
+ */
+extern void host_wake(int pid);
+
+/*
  * Runs step(arg) in a transaction, connected to SPI.  On an error: aborts, fills *error, returns false; what
  * was allocated in the transaction's contexts is gone.  `error` may be NULL.
  */

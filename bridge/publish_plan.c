@@ -475,3 +475,26 @@ publish_plan_settle(PublishPlan *plan)
 		settle_group(plan, lfirst(cell));
 	count_waiting(plan);
 }
+
+/*
+ * A key that nobody remembers would stay when it is no longer wanted, as one that is believed to be there
+ * would stay away.
+ */
+void
+publish_plan_doubt(PublishPlan *plan)
+{
+	bool found;
+
+	for (size_t i = 0; i < plan->n_writes; i++)
+	{
+		const RedisWrite *write = &plan->writes[i];
+		KeyNote *note = publish_memory_key(plan->memory, write->key.hash);
+
+		if (note == NULL && write->action == REDIS_REPLACE)
+			note = publish_memory_remember(plan->memory, plan->owners[i]->group, &write->key, 0, 0);
+		if (note != NULL)
+			note->digest = 0;
+		if (plan->owners[i]->group->name.window_id == ITEM_GROUP.window_id)
+			publish_memory_group(plan->memory, INDEX_GROUP, &found)->stale = true; /* it may lack the key */
+	}
+}

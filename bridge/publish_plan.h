@@ -76,4 +76,7 @@ extern int64 publish_plan_count_written(const PublishPlan *plan);
 
 extern void publish_plan_settle(PublishPlan *plan);
 
+/* Instead, where the connection was lost: each write may have been done, or be on its way. */
+extern void publish_plan_doubt(PublishPlan *plan);
+
 #endif

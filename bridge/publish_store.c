@@ -172,11 +172,11 @@ hand_rows_on(PublishKeyReader reader, void *arg, MemoryContext row_context)
 }
 
 static void
-read_keys(const char *sql, int n_args, Oid *types, Datum *values, PublishKeyReader reader, void *arg)
+read_keys(SpiStatement *statement, Datum *values, PublishKeyReader reader, void *arg)
 {
 	MemoryContext old = CurrentMemoryContext;
 	MemoryContext row_context = AllocSetContextCreate(old, "topk key", ALLOCSET_DEFAULT_SIZES);
-	Portal portal = SPI_cursor_open_with_args(NULL, sql, n_args, types, values, NULL, false, 0);
+	Portal portal = SPI_cursor_open(NULL, spi_prepare(statement), values, NULL, false);
 
 	for (;;)
 	{
@@ -194,29 +194,30 @@ read_keys(const char *sql, int n_args, Oid *types, Datum *values, PublishKeyRead
 void
 publish_store_read_window(int32 sink_id, const PublishWindow *window, PublishKeyReader reader, void *arg)
 {
-	Oid types[] = {INT4OID, INT4OID, TIMESTAMPTZOID};
+	static SpiStatement statement = {
+		"SELECT * FROM topk.mirror_window($1, $2, $3)", 3, {INT4OID, INT4OID, TIMESTAMPTZOID}, NULL};
 	Datum values[] = {Int32GetDatum(sink_id), Int32GetDatum(window->window_id),
 					  TimestampTzGetDatum(window->start)};
 
-	read_keys("SELECT * FROM topk.mirror_window($1, $2, $3)", 3, types, values, reader, arg);
+	read_keys(&statement, values, reader, arg);
 }
 
 void
 publish_store_read_global(int32 sink_id, PublishKeyReader reader, void *arg)
 {
-	Oid types[] = {INT4OID};
+	static SpiStatement statement = {"SELECT * FROM topk.mirror_global($1)", 1, {INT4OID}, NULL};
 	Datum values[] = {Int32GetDatum(sink_id)};
 
-	read_keys("SELECT * FROM topk.mirror_global($1)", 1, types, values, reader, arg);
+	read_keys(&statement, values, reader, arg);
 }
 
 void
 publish_store_read_items(int32 sink_id, PublishKeyReader reader, void *arg)
 {
-	Oid types[] = {INT4OID};
+	static SpiStatement statement = {"SELECT * FROM topk.mirror_items($1)", 1, {INT4OID}, NULL};
 	Datum values[] = {Int32GetDatum(sink_id)};
 
-	read_keys("SELECT * FROM topk.mirror_items($1)", 1, types, values, reader, arg);
+	read_keys(&statement, values, reader, arg);
 }
 
 /* ---- what was published ---- */

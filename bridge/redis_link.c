@@ -3,6 +3,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 #include "redis_script.h"
 #include "redis_tls.h"
 
-#define ASK_MS 1000 /* between the caller's chances to give up while an answer is waited for */
+#define ASK_MS 1000 /* between the caller's chances to give up while Redis is waited for */
 
 /* ---- errors ---- */
 
@@ -69,12 +70,13 @@ clock_ms(void)
 	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Until there is something to be read.  A signal ends a wait early, so that the caller is asked at once. */
+/* Until there is something to be read (POLLIN), or room for something to be written (POLLOUT).  A signal ends
+ * a wait early, so that the caller is asked at once. */
 static bool
-wait_for_bytes(RedisLink *link, const char *what, char error[REDIS_CLIENT_ERROR_LEN])
+wait_for(RedisLink *link, short events, const char *what, char error[REDIS_CLIENT_ERROR_LEN])
 {
 	int64_t end = clock_ms() + link->timeout;
-	struct pollfd socket = {.fd = link->redis->fd, .events = POLLIN};
+	struct pollfd socket = {.fd = link->redis->fd, .events = events};
 
 	for (;;)
 	{
@@ -82,7 +84,7 @@ wait_for_bytes(RedisLink *link, const char *what, char error[REDIS_CLIENT_ERROR_
 		int n = poll(&socket, 1, left > ASK_MS ? ASK_MS : left > 0 ? (int) left : 0);
 
 		if (n > 0 || (n < 0 && errno != EINTR))
-			return true; /* reading tells what it is */
+			return true; /* reading or writing tells what it is */
 		if (link->give_up != NULL && link->give_up())
 		{
 			redis_link_error(error, "stopped", "not waiting for Redis any longer");
@@ -96,21 +98,37 @@ wait_for_bytes(RedisLink *link, const char *what, char error[REDIS_CLIENT_ERROR_
 	}
 }
 
+/* Sends what was appended. */
+static bool
+send_all(RedisLink *link, const char *what, char error[REDIS_CLIENT_ERROR_LEN])
+{
+	int done = 0;
+
+	for (;;)
+	{
+		if (redisBufferWrite(link->redis, &done) != REDIS_OK)
+			return fail(link, what, error);
+		if (done)
+			return true;
+		if (!wait_for(link, POLLOUT, what, error))
+			return false;
+	}
+}
+
 /* Sends what was appended, if no answer is here yet, and waits for the next one; NULL if it failed. */
 static redisReply *
 read_answer(RedisLink *link, const char *what, char error[REDIS_CLIENT_ERROR_LEN])
 {
 	void *reply = NULL;
-	int sent = 0;
 	bool ok = redisGetReplyFromReader(link->redis, &reply) == REDIS_OK;
 
+	if (ok && reply == NULL && !send_all(link, what, error))
+		return NULL;
 	while (ok && reply == NULL)
 	{
-		while (ok && !sent)
-			ok = redisBufferWrite(link->redis, &sent) == REDIS_OK;
-		if (ok && !wait_for_bytes(link, what, error))
+		if (!wait_for(link, POLLIN, what, error))
 			return NULL;
-		ok = ok && redisBufferRead(link->redis) == REDIS_OK &&
+		ok = redisBufferRead(link->redis) == REDIS_OK &&
 			 redisGetReplyFromReader(link->redis, &reply) == REDIS_OK;
 	}
 	if (!ok)
@@ -161,12 +179,7 @@ redis_link_append(RedisLink *link, Command *command, char error[REDIS_CLIENT_ERR
 bool
 redis_link_flush(RedisLink *link, char error[REDIS_CLIENT_ERROR_LEN])
 {
-	int done = 0;
-
-	while (!done)
-		if (redisBufferWrite(link->redis, &done) != REDIS_OK)
-			return fail(link, "lost the connection", error);
-	return true;
+	return send_all(link, "lost the connection", error);
 }
 
 redisReply *
@@ -248,6 +261,22 @@ to_timeval(int ms)
 	return (struct timeval){.tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000};
 }
 
+/* Once all is set up: from here on it is wait_for that waits, which asks the caller. */
+static bool
+stop_blocking(RedisLink *link, char error[REDIS_CLIENT_ERROR_LEN])
+{
+	redisContext *redis = link->redis;
+	int flags = fcntl(redis->fd, F_GETFL);
+
+	if (flags < 0 || fcntl(redis->fd, F_SETFL, flags | O_NONBLOCK) < 0)
+	{
+		redis_link_error(error, "could not connect", strerror(errno));
+		return false;
+	}
+	redis->flags &= ~REDIS_BLOCK;
+	return true;
+}
+
 static bool
 connect_to(RedisLink *link, const RedisClientConfig *config, char error[REDIS_CLIENT_ERROR_LEN])
 {
@@ -265,7 +294,8 @@ connect_to(RedisLink *link, const RedisClientConfig *config, char error[REDIS_CL
 		return fail(link, "could not set a timeout", error);
 	if (!is_path)
 		redisEnableKeepAlive(link->redis);
-	return !config->tls || redis_tls_start(link->redis, config, address->host, error);
+	return (!config->tls || redis_tls_start(link->redis, config, address->host, error)) &&
+		   stop_blocking(link, error);
 }
 
 RedisLink *

@@ -7,13 +7,9 @@
 
 #include "spi_util.h"
 
-/* SPI leaves its own memory context current; a step's stays. */
-uint64
-spi_run(SpiStatement *statement, Datum *values, const char *nulls)
+SPIPlanPtr
+spi_prepare(SpiStatement *statement)
 {
-	MemoryContext context = CurrentMemoryContext;
-	int result;
-
 	if (statement->plan == NULL)
 	{
 		SPIPlanPtr plan = SPI_prepare(statement->sql, statement->n_types, statement->types);
@@ -24,7 +20,16 @@ spi_run(SpiStatement *statement, Datum *values, const char *nulls)
 			elog(ERROR, "SPI_keepplan failed");
 		statement->plan = plan;
 	}
-	result = SPI_execute_plan(statement->plan, values, nulls, false, 0);
+	return statement->plan;
+}
+
+/* SPI leaves its own memory context current; a step's stays. */
+uint64
+spi_run(SpiStatement *statement, Datum *values, const char *nulls)
+{
+	MemoryContext context = CurrentMemoryContext;
+	int result = SPI_execute_plan(spi_prepare(statement), values, nulls, false, 0);
+
 	MemoryContextSwitchTo(context);
 	if (result < 0)
 		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(result));

@@ -17,6 +17,9 @@ typedef struct SpiStatement
 	SPIPlanPtr plan;
 } SpiStatement;
 
+/* Prepares a statement, unless it is. */
+extern SPIPlanPtr spi_prepare(SpiStatement *statement);
+
 /* Runs a statement; nulls as for SPI_execute_plan, or NULL.  Returns the number of rows. */
 extern uint64 spi_run(SpiStatement *statement, Datum *values, const char *nulls);
 

@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "fail_point.h"
+#include "publish_wake.h"
 #include "sketch_memory.h"
 #include "spi_util.h"
 #include "store.h"
@@ -475,7 +476,8 @@ store_read_news(void *arg)
 		"SELECT st.config_version <> $2 OR $4 <> (SELECT coalesce(sum(p.epoch), 0) FROM topk.partition p "
 		"WHERE p.source_id = $1 AND p.partition = ANY ($3)), EXISTS (SELECT FROM topk.dead_letter d WHERE "
 		"d.source_id = $1 AND "
-		"d.partition = ANY ($3) AND d.queued) FROM topk.source_state st WHERE st.source_id = $1",
+		"d.partition = ANY ($3) AND d.queued), " PUBLISH_WAKE_PIDS
+		" FROM topk.source_state st WHERE st.source_id = $1",
 		4,
 		{INT4OID, INT8OID, INT4ARRAYOID, INT8OID},
 		NULL};
@@ -493,6 +495,8 @@ store_read_news(void *arg)
 	gone = spi_run(&statement, values, NULL) == 0;
 	news->changed = gone || spi_bool(0, 1);
 	news->letters_queued = !gone && spi_bool(0, 2);
+	if (!gone)
+		publish_wake_learn(spi_datum(0, 3));
 }
 
 void

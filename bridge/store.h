@@ -159,7 +159,7 @@ typedef struct StoreNews
 	bool letters_queued;
 } StoreNews;
 
-/* arg: StoreNews. */
+/* arg: StoreNews.  Also learns whom to wake after a flush (publish_wake.h). */
 extern void store_read_news(void *arg);
 
 /* The oldest queued letters of the session's partitions, in a context that outlives the step. */

@@ -10,6 +10,7 @@
 #include "portability/instr_time.h"
 
 #include "fail_point.h"
+#include "publish_wake.h"
 #include "worker.h"
 
 #define LOG_END_INTERVAL                                                                                     \
@@ -125,6 +126,7 @@ flushed(Worker *worker)
 	StoreSession *session = &worker->session;
 
 	FAIL_POINT("flush_after_commit");
+	publish_wake();
 	commit_to_kafka(worker);
 	FAIL_POINT("flush_after_kafka_commit");
 	note_recent(worker);

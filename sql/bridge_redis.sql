@@ -25,11 +25,15 @@ LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN ttl IS NULL THEN 'infinity' ELSE now() + ttl - (coalesce(watermark, window_end) - window_end) END
 $$;
 
--- The windows that a sink should hold.  change_tag differs whenever what the window holds does.
+-- The windows that a sink should hold.  change_tag differs whenever what the window holds does.  Asked each time
+-- that something may have changed: the panes are read once, not once for each kind of window.
 CREATE FUNCTION topk.sink_windows(id integer,
     OUT window_id integer, OUT window_start timestamptz, OUT final boolean, OUT revision integer, OUT published integer,
     OUT expire_at timestamptz, OUT change_tag text)
 RETURNS SETOF record LANGUAGE sql STABLE AS $$
+    WITH live AS MATERIALIZED (
+        SELECT l.pane, count(*) AS n, sum(l.version) AS versions, sum(l.incarnation) AS incarnations
+        FROM topk.live l WHERE l.source_id = (SELECT source_id FROM topk.sink WHERE sink_id = id) GROUP BY 1)
     SELECT d.window_id, w.window_start, coalesce(ws.final, false), coalesce(ws.revision, 0), p.revision, e.expire_at,
            concat_ws('/', ws.changed_at, w.tag, d.redis_ttl, d.retention)
     FROM topk.sink k
@@ -41,13 +45,35 @@ RETURNS SETOF record LANGUAGE sql STABLE AS $$
             WHERE ws.window_id = d.window_id AND (c.watermark IS NULL
                   OR ws.window_start > c.watermark - coalesce(d.redis_ttl, d.retention) - 2 * d.size)
             UNION ALL
-            SELECT topk.window_start(d, l.pane), count(*) || '/' || sum(l.version) || '/' || sum(l.incarnation)
-            FROM topk.live l WHERE l.source_id = k.source_id GROUP BY 1) u
+            SELECT topk.window_start(d, l.pane), sum(l.n) || '/' || sum(l.versions) || '/' || sum(l.incarnations)
+            FROM live l GROUP BY 1) u
         GROUP BY u.window_start) w
     CROSS JOIN LATERAL (SELECT topk.redis_expiry(coalesce(d.redis_ttl, d.retention), c.watermark, topk.window_end(d, w.window_start)) AS expire_at) e
     LEFT JOIN topk.win_state ws ON ws.window_id = d.window_id AND ws.window_start = w.window_start
     LEFT JOIN topk.publication p ON p.sink_id = k.sink_id AND p.window_id = d.window_id AND p.window_start = w.window_start
     WHERE k.sink_id = id AND e.expire_at > now() AND w.window_start >= d.complete_since
+$$;
+
+-- The lists of one window, of the values of dimensions or across them, as in topk.window_sketch; which reads the
+-- panes of all windows, because only an expression tells it theirs.
+CREATE FUNCTION topk.window_lists(d topk.source_window, start timestamptz, by_value boolean)
+RETURNS TABLE (tenant text, item_type text, dimension text, value text, final boolean, revision integer, k integer, sketch @extschema@.topk)
+LANGUAGE sql STABLE AS $$
+    SELECT m.tenant, m.item_type, m.dimension, m.value, coalesce(ws.final, false), coalesce(ws.revision, 0), coalesce(t.k, u.k, s.k), m.sketch
+    FROM (
+        SELECT li.tenant, li.item_type, li.dimension, li.value, @extschema@.topk_merge(p.sketch) AS sketch
+        FROM topk.list li
+        JOIN (SELECT w.list_id, w.sketch FROM topk.win w WHERE w.window_id = d.window_id AND w.window_start = start
+              UNION ALL
+              SELECT l.list_id, l.sketch FROM topk.live_lists(d.source_id, start, topk.window_end(d, start), ARRAY(
+                  SELECT b.base_id FROM topk.list b WHERE b.source_id = d.source_id AND (b.value IS NOT NULL) = by_value)) l
+        ) p ON p.list_id = li.base_id
+        WHERE li.source_id = d.source_id AND (li.value IS NOT NULL) = by_value AND start >= d.complete_since
+        GROUP BY 1, 2, 3, 4) m
+    JOIN topk.source s ON s.source_id = d.source_id
+    LEFT JOIN topk.win_state ws ON ws.window_id = d.window_id AND ws.window_start = start
+    LEFT JOIN topk.tenant t ON t.source_id = s.source_id AND t.tenant = m.tenant
+    LEFT JOIN topk.tenant u ON u.source_id = s.source_id AND u.tenant IS NULL AND t.source_id IS NULL -- the unlisted
 $$;
 
 -- The keys of one window: a zset and the hash beside it for each group that the sink's template makes.
@@ -83,8 +109,7 @@ BEGIN
         SELECT w.dimension, CASE WHEN by_tenant THEN w.tenant END AS tenant, CASE WHEN by_type THEN w.item_type END AS item_type,
                CASE WHEN by_value THEN w.value END AS value, bool_and(w.final) AS final, max(w.revision) AS revision,
                max(w.k) AS k, @extschema@.topk_merge(w.sketch ORDER BY w.tenant, w.item_type) AS sketch
-        FROM topk.window_sketch w
-        WHERE w.source_id = k.source_id AND w.window_id = win AND w.window_start = start AND (w.value IS NOT NULL) = by_value
+        FROM topk.window_lists(d, start, by_value) w
         GROUP BY 1, 2, 3, 4) g
     CROSS JOIN LATERAL (
         SELECT ARRAY['window', d.window_name, 'dimension', g.dimension, 'minutes', (extract(epoch FROM start) / 60)::bigint::text,
@@ -129,14 +154,13 @@ RETURNS SETOF record LANGUAGE sql STABLE AS $$
     FROM topk.sink k
     JOIN topk.source s USING (source_id)
     CROSS JOIN LATERAL (
-        SELECT d.window_id, d.window_name, w.window_start, w.expire_at
+        SELECT d, d.window_name, w.window_start, w.expire_at
         FROM topk.source_window d JOIN topk.sink_windows(k.sink_id) w USING (window_id)
         WHERE d.source_id = k.source_id
         ORDER BY d.size DESC, d.window_id, w.window_start DESC LIMIT 1) d
     CROSS JOIN LATERAL (
         SELECT w.dimension, @extschema@.topk_merge(w.sketch ORDER BY w.tenant, w.item_type) AS sketch
-        FROM topk.window_sketch w
-        WHERE w.source_id = k.source_id AND w.window_id = d.window_id AND w.window_start = d.window_start AND w.value IS NULL
+        FROM topk.window_lists(d.d, d.window_start, false) w
         GROUP BY 1) g
     CROSS JOIN LATERAL @extschema@.topk_items(g.sketch, coalesce(k.k, s.k)) i
     WHERE k.sink_id = id AND k.item_key IS NOT NULL

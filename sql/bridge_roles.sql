@@ -63,10 +63,10 @@ BEGIN
             create_window,alter_window,drop_window,create_tenant,alter_tenant,drop_tenant,adopt}'::text[]),
         ('topk_operator', true, '{pause,resume,set_parallelism,test_rule,check_source,preview,resync_sink,retry_dead_letters,purge_dead_letters,
             seek,replay,cancel_replay}'),
-        ('topk_reader', false, '{mirror,mirror_window,mirror_global,mirror_items,sink_windows,redis_expiry,redis_key,redis_escape,
+        ('topk_reader', false, '{mirror,mirror_window,mirror_global,mirror_items,sink_windows,window_lists,redis_expiry,redis_key,redis_escape,
             template_variables,source_watermark,process_runs,at_home,system_id,tenant_settings,dead_letter_reasons}'),
         ('topk_reader, topk_tenant', false, '{top,top_between,source_id,find_window,newest_window,check_retained,check_filter,check_n,
-            check_range,check_stretch,find_lists,live_panes,window_start,window_end,first_instant,next_edge,coarsest_window,kept_since,
+            check_range,check_stretch,find_lists,live_panes,live_lists,window_start,window_end,first_instant,next_edge,coarsest_window,kept_since,
             chain_tops,window_chain,chain_cover,best_chain,cover,stretch_query,bounded_items}'))
         AS g(roles, as_owner, names)
     LOOP

@@ -39,6 +39,30 @@ FROM topk.window_sketch w CROSS JOIN LATERAL @extschema@.topk_items(w.sketch, w.
 WHERE w.value IS NOT NULL;
 COMMENT ON VIEW topk.top_items_by_value IS 'the top items of each window, tenant, item type, dimension and dimension value';
 
+-- The rows of some lists in the panes of a stretch of time.  Most rows of topk.live are of values, and all of them are
+-- written again and again; so those that are wanted are looked up, list by list, rather than found among all.
+CREATE FUNCTION topk.live_lists(src integer, low timestamptz, high timestamptz, lists bigint[])
+RETURNS TABLE (list_id bigint, sketch @extschema@.topk) LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+DECLARE
+    many CONSTANT integer := 1000; -- from here on reading whole panes is cheaper
+    p    timestamptz;
+BEGIN
+    lists := ARRAY(SELECT DISTINCT unnest(lists)); -- shared lists have one id
+    IF cardinality(lists) >= many THEN
+        RETURN QUERY SELECT l.list_id, l.sketch FROM topk.live l
+            WHERE l.source_id = src AND l.pane >= low AND l.pane < high AND l.list_id + 0 = ANY (lists);
+        RETURN;
+    END IF;
+    p := (SELECT min(l.pane) FROM topk.live l WHERE l.source_id = src AND l.pane >= low AND l.pane < high);
+    WHILE p IS NOT NULL LOOP -- one look into the index for each list
+        RETURN QUERY SELECT l.list_id, l.sketch FROM unnest(lists) i(id) CROSS JOIN LATERAL (
+            SELECT l.list_id, l.sketch FROM topk.live l WHERE l.source_id = src AND l.pane = p AND l.list_id = i.id OFFSET 0) l;
+        p := (SELECT min(l.pane) FROM topk.live l WHERE l.source_id = src AND l.pane > p AND l.pane < high);
+    END LOOP;
+END
+$$;
+
 -- For ever: what retention has dropped, the coarsest stored windows, and the panes not in them yet.
 CREATE VIEW topk.global_sketch WITH (security_invoker = true) AS
 SELECT s.name AS source, m.tenant, m.item_type, m.sketch, coalesce(t.k, u.k, s.k) AS k, s.source_id
@@ -51,7 +75,8 @@ CROSS JOIN LATERAL (
           UNION ALL
           SELECT w.list_id, w.sketch FROM topk.win w WHERE w.window_id = d.window_id
           UNION ALL
-          SELECT l.list_id, l.sketch FROM topk.live l WHERE l.source_id = s.source_id
+          SELECT l.list_id, l.sketch FROM topk.live_lists(s.source_id, '-infinity', 'infinity', ARRAY(
+              SELECT b.list_id FROM topk.list b WHERE b.source_id = s.source_id AND b.dimension = 'all')) l
     ) u ON u.list_id = li.list_id
     WHERE li.source_id = s.source_id AND li.dimension = 'all'
     GROUP BY li.tenant, li.item_type

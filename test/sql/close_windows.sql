@@ -30,10 +30,25 @@ CREATE VIEW shown AS
            (SELECT string_agg(item || '=' || estimate, ' ' ORDER BY rank) FROM topk_items(sketch, 2)) AS items
     FROM topk.window_sketch ORDER BY window_name DESC, window_start, dimension, value NULLS FIRST;
 
+-- what is read of one window for a sink is what the view of all windows shows, with few lists and with many
+CREATE VIEW disagreeing AS
+    WITH of_all AS (
+        SELECT w.window_id, w.window_start, w.dimension, w.value, w.final, w.revision, w.k, w.sketch::text FROM topk.window_sketch w),
+    of_each AS (
+        SELECT o.window_id, o.window_start, w.dimension, w.value, w.final, w.revision, w.k, w.sketch::text
+        FROM (SELECT DISTINCT a.window_id, a.window_start FROM of_all a) o JOIN topk.source_window d USING (window_id)
+        CROSS JOIN (VALUES (false), (true)) v(by_value) CROSS JOIN LATERAL topk.window_lists(d, o.window_start, v.by_value) w),
+    of_lists AS (SELECT f.n, l.list_id, l.sketch::text FROM (VALUES (0), (2000)) f(n) CROSS JOIN LATERAL topk.live_lists(
+        (SELECT s.source_id FROM topk.source s), '2025-01-01 10:58', '2025-01-01 11:00', (SELECT array_agg(i.list_id) FROM topk.list i) || ARRAY(SELECT -n FROM generate_series(1, f.n) n)) l)
+    SELECT (SELECT count(*) FROM of_all) AS shown, (SELECT count(*) FROM of_lists) AS live,
+           (SELECT count(*) FROM ((TABLE of_all EXCEPT ALL TABLE of_each) UNION ALL (TABLE of_each EXCEPT ALL TABLE of_all)) x)
+         + (SELECT count(*) FROM (SELECT list_id, sketch FROM of_lists WHERE n = 0 EXCEPT ALL SELECT list_id, sketch FROM of_lists WHERE n > 0) y) AS wrong;
+
 -- open windows can be read before anything is closed
 SELECT flush(:src, :all, '2025-01-01 10:58', 1, true, 'a', 'b', 'a'), flush(:src, :x, '2025-01-01 10:58', 2, true, 'a', 'b', 'a');
 SELECT flush(:src, :all, '2025-01-01 10:59', 3, false, 'a', 'c');
 SELECT * FROM shown;
+SELECT * FROM disagreeing;
 SELECT topk.close_due(:src), topk.source_watermark(:src);
 SELECT * FROM topk.close(:src);
 
@@ -44,6 +59,7 @@ SELECT topk.make_leaves(:src) AS made, topk.make_leaves(:src) AS again;
 SELECT * FROM topk.close(:src);
 SELECT * FROM shown;
 SELECT count(*) FROM topk.live;
+SELECT * FROM disagreeing;
 
 -- a window is not final while an unsealed pane of it is left
 SELECT watermarks(:src, '2025-01-01 11:30', '2025-01-01 11:00');
@@ -55,6 +71,7 @@ SELECT * FROM shown WHERE value IS NULL AND dimension = 'all';
 
 -- late: a final window stays final, with another revision
 SELECT flush(:src, :all, '2025-01-01 10:58', 4, true, 'c', 'c', 'c');
+SELECT * FROM disagreeing;
 SELECT * FROM topk.close(:src);
 SELECT * FROM shown WHERE value IS NULL AND dimension = 'all';
 SELECT rank, item, estimate, total FROM topk.top_items_global;
@@ -107,6 +124,6 @@ SELECT count(*) FROM zombie;
 
 SELECT topk.drop_source('s');
 SELECT count(*) FROM topk.archive;
-DROP VIEW shown;
+DROP VIEW shown, disagreeing;
 DROP FUNCTION flush, watermarks;
 DROP SERVER k;

@@ -106,6 +106,50 @@ test_hanging_server(void)
 	kill(server, SIGCONT);
 }
 
+static bool
+give_up(void)
+{
+	return true;
+}
+
+/* One that takes no more bytes, of which there are more than the sockets hold. */
+static void
+test_giving_up(void)
+{
+	enum
+	{
+		N_WRITES = 100,
+		N_MEMBERS = 2000
+	};
+	RedisWrite *writes = calloc(N_WRITES, sizeof(*writes));
+	MirrorText *texts = calloc(N_MEMBERS, sizeof(*texts));
+	int64_t *scores = calloc(N_MEMBERS, sizeof(*scores));
+	char(*bytes)[16] = calloc(N_MEMBERS, sizeof(*bytes));
+	RedisClientConfig config = config_of();
+	char error[REDIS_CLIENT_ERROR_LEN];
+	RedisFence fence = {1, 1, 1};
+	RedisClient *patient;
+	double start;
+
+	for (int i = 0; i < N_WRITES; i++)
+		writes[i] = make_large("full:z", "full:h", N_MEMBERS, texts, scores, bytes);
+	config.command_timeout = 30000;
+	config.give_up = give_up;
+	patient = redis_client_open(&config, error);
+	kill(server, SIGSTOP);
+	start = seconds();
+	tap_ok(!redis_client_write(patient, &fence, NOW, writes, N_WRITES) && seconds() - start < 10,
+		   "a write that blocks is given up when the caller wants to");
+	tap_ok(strstr(redis_client_error(patient), "not waiting for Redis any longer") != NULL,
+		   "which the message tells");
+	redis_client_close(patient);
+	kill(server, SIGCONT);
+	free(writes);
+	free(texts);
+	free(scores);
+	free(bytes);
+}
+
 /* Kills the server some time after now, from a process of its own. */
 static pid_t
 kill_later(useconds_t us)
@@ -174,6 +218,7 @@ main(void)
 	test_opening();
 	test_passwords();
 	test_hanging_server();
+	test_giving_up();
 	test_dying_server();
 	clean_up();
 	return tap_done();
