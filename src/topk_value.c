@@ -225,7 +225,8 @@ topk_compress(PG_FUNCTION_ARGS)
 	Datum value = PG_GETARG_DATUM(0);
 
 #ifdef USE_LZ4
-	if (!VARATT_IS_EXTENDED(DatumGetPointer(value)) && VARSIZE(DatumGetPointer(value)) >= MIN_COMPRESSED_BYTES)
+	if (!VARATT_IS_EXTENDED(DatumGetPointer(value)) &&
+		VARSIZE(DatumGetPointer(value)) >= MIN_COMPRESSED_BYTES)
 	{
 		Datum compressed = toast_compress_datum(value, TOAST_LZ4_COMPRESSION);
 
