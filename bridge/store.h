@@ -187,6 +187,9 @@ extern void store_pause(void *arg);
 /* arg: StoreSession.  Writes all that changed.  The worker marks it flushed after the commit. */
 extern void store_flush(void *arg);
 
+/* store_pane.c: the part of a flush that writes changed panes. */
+extern void store_flush_panes(const StoreSession *session);
+
 /* store_letter.c: the parts of a flush that write session->letters, and settle session->retries. */
 extern void store_flush_letters(const StoreSession *session);
 extern void store_flush_retries(const StoreSession *session);

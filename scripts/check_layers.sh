@@ -44,7 +44,7 @@ forbid 'redis_client.h shows what is behind it' "hiredis|$behind_redis" bridge/r
 forbid 'the edge to Kafka includes another part' "$postgresql|host\.h|store\.h|redis_client\.h" bridge/consumer.[ch]
 forbid 'the edge to Redis includes another part' "$postgresql|host\.h|store\.h|consumer\.h" "${redis[@]}"
 forbid 'an edge to PostgreSQL includes another edge' 'consumer\.h|redis_client\.h|librdkafka|hiredis' \
-    bridge/{store,store_letter,config,publish_store,spi_util}.[ch] bridge/store_offset.c bridge/replay_store.[ch]
+    bridge/{store,store_letter,store_pane,config,publish_store,spi_util}.[ch] bridge/store_offset.c bridge/replay_store.[ch]
 
 [ "$failed" -eq 0 ] && echo "layers: nobody includes what it must not know"
 exit "$failed"
