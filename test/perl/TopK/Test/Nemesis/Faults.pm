@@ -208,6 +208,7 @@ sub _change
     my $commit = $world->servers->has_standby ? 'on' : 'local';
     while (time < $end)
     {
+        $world->servers->make_room;
         $world->servers->await_primary;
         my $status = eval { $world->pipeline->node->psql('postgres', "SET synchronous_commit = $commit; $sql", timeout => 10, stdout => \my $output, stderr => \my $error) };
         return if defined $status && $status == 0;

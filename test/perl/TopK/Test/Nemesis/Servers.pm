@@ -211,6 +211,14 @@ sub free_disk
     return;
 }
 
+# A server that its full disk keeps from starting would wait for a repair that is still to come.
+sub make_room
+{
+    my ($self) = @_;
+    unlink $self->_ballast if $self->{primary}{nemesis_disk} && answer($self->{primary}, 'SELECT 1') eq '';
+    return;
+}
+
 sub _ballast { my ($self) = @_; return "$self->{primary}{nemesis_disk}/ballast"; }
 
 # ---- fail points ----
