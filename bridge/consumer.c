@@ -9,6 +9,7 @@
 #define _GNU_SOURCE /* strdup, eventfd */
 #endif
 #include "consumer.h"
+#include "consumer_prefetch.h"
 
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
@@ -32,6 +33,7 @@ struct Consumer
 	rd_kafka_queue_t *background;
 	char *topic;
 	int fd;
+	Prefetch prefetch;
 	int held; /* messages of the last read, to be destroyed */
 	rd_kafka_message_t *raw[MAX_BATCH];
 	ConsumerEvent events[MAX_BATCH];
@@ -91,34 +93,20 @@ set_property(rd_kafka_conf_t *conf, const Property *property, ConsumerError *err
 	return fail(error, CONSUMER_CONFIG, property->name, property->secret ? "invalid value" : detail);
 }
 
-/*
- * When its prefetch queue is full librdkafka waits before it fetches again: 1 s up to 2.1, settable from 2.2
- * on.  Without the setting the queue must hold a second of data, or a fast reader starves; with it a small
- * queue serves.
- */
 static bool
-set_prefetch(rd_kafka_conf_t *conf, int memory_kb, ConsumerError *error)
+set_prefetch(rd_kafka_conf_t *conf, const Prefetch *prefetch, ConsumerError *error)
 {
-	bool has_backoff = rd_kafka_version() >= 0x020200ff;
-	char kbytes[16];
-	const Property properties[] = {
-		{"queued.min.messages", has_backoff ? "100000" : "2000000", false},
-		{"queued.max.messages.kbytes", kbytes, false},
-		{"fetch.queue.backoff.ms", "5", false},
-	};
-	int n = has_backoff ? 3 : 2;
+	Property settings[PREFETCH_PROPERTIES];
+	int n = prefetch_properties(prefetch, settings);
 
-	if (memory_kb <= 0)
-		memory_kb = has_backoff ? 64 * 1024 : 512 * 1024;
-	snprintf(kbytes, sizeof(kbytes), "%d", memory_kb);
 	for (int i = 0; i < n; i++)
-		if (!set_property(conf, &properties[i], error))
+		if (!set_property(conf, &settings[i], error))
 			return false;
 	return true;
 }
 
 static rd_kafka_conf_t *
-make_conf(const Property *properties, int n, int memory_kb, ConsumerError *error)
+make_conf(const Property *properties, int n, const Prefetch *prefetch, ConsumerError *error)
 {
 	static const Property fixed[] = {
 		{"enable.auto.commit", "false", false},
@@ -134,7 +122,7 @@ make_conf(const Property *properties, int n, int memory_kb, ConsumerError *error
 		{"fetch.wait.max.ms", "100", false},
 	};
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	bool ok = set_prefetch(conf, memory_kb, error);
+	bool ok = set_prefetch(conf, prefetch, error);
 
 	for (size_t i = 0; ok && i < sizeof(fixed) / sizeof(fixed[0]); i++)
 		ok = set_property(conf, &fixed[i], error);
@@ -168,22 +156,26 @@ Consumer *
 consumer_open(const Property *properties, int n, const char *topic, int memory_kb, ConsumerError *error)
 {
 	char detail[256];
-	rd_kafka_conf_t *conf = make_conf(properties, n, memory_kb, error);
-	Consumer *consumer;
+	rd_kafka_conf_t *conf;
+	Consumer *consumer = calloc(1, sizeof(Consumer));
 
-	if (conf == NULL)
-		return NULL;
-	consumer = calloc(1, sizeof(Consumer));
-	if (consumer != NULL)
+	if (consumer == NULL)
 	{
-		consumer->fd = -1;
-		consumer->topic = strdup(topic);
-	}
-	if (consumer == NULL || consumer->topic == NULL)
-	{
-		rd_kafka_conf_destroy(conf);
-		free(consumer);
 		fail(error, CONSUMER_OTHER, "could not open Kafka consumer", "out of memory");
+		return NULL;
+	}
+	consumer->fd = -1;
+	consumer->topic = strdup(topic);
+	if (!prefetch_open(&consumer->prefetch, memory_kb, properties, n) || consumer->topic == NULL)
+	{
+		fail(error, CONSUMER_OTHER, "could not open Kafka consumer", "out of memory");
+		consumer_close(consumer);
+		return NULL;
+	}
+	conf = make_conf(properties, n, &consumer->prefetch, error);
+	if (conf == NULL)
+	{
+		consumer_close(consumer);
 		return NULL;
 	}
 	consumer->handle = rd_kafka_new(RD_KAFKA_CONSUMER, conf, detail, sizeof(detail));
@@ -289,6 +281,7 @@ consumer_close(Consumer *consumer)
 		closed = destroy_in_time(consumer->handle);
 	if (consumer->fd >= 0 && closed)
 		close(consumer->fd); /* else a thread may still write to it */
+	prefetch_close(&consumer->prefetch);
 	free(consumer->topic);
 	free(consumer);
 	return closed;
@@ -453,6 +446,7 @@ int
 consumer_read(Consumer *consumer, int most, const ConsumerEvent **events)
 {
 	ssize_t n;
+	size_t bytes = 0;
 
 	release_held(consumer);
 	n = rd_kafka_consume_batch_queue(consumer->messages, 0, consumer->raw,
@@ -461,7 +455,11 @@ consumer_read(Consumer *consumer, int most, const ConsumerEvent **events)
 		return 0;
 	consumer->held = (int) n;
 	for (ssize_t i = 0; i < n; i++)
+	{
 		describe(consumer->raw[i], &consumer->events[i]);
+		bytes += consumer->raw[i]->len;
+	}
+	prefetch_go_on(&consumer->prefetch, consumer->handle, consumer->messages, (int) n, bytes);
 	*events = consumer->events;
 	return (int) n;
 }
