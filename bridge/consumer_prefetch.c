@@ -20,10 +20,10 @@
 #define LONG_QUEUE_KB (512 * 1024) /* a second of a fast reader's data */
 #define LONG_QUEUE_MESSAGES 2000000
 
-#define WAKE_BELOW 0.75                          /* of a full queue */
-#define WAKE_INTERVAL (2 * INT64_C(1000000))     /* ns; a fetch takes longer */
-#define LONGEST_WAIT (1100 * INT64_C(1000000))   /* ns; by then librdkafka has looked by itself */
-#define MEAN_WEIGHT 0.1                          /* of a read, in the mean size of messages */
+#define WAKE_BELOW 0.75                        /* of a full queue */
+#define WAKE_INTERVAL (2 * INT64_C(1000000))   /* ns; a fetch takes longer */
+#define LONGEST_WAIT (1100 * INT64_C(1000000)) /* ns; by then librdkafka has looked by itself */
+#define MEAN_WEIGHT 0.1                        /* of a read, in the mean size of messages */
 
 static int64_t
 now_ns(void)

@@ -33,7 +33,7 @@ SettingsInit(bool preloading)
 			NULL, &partition_scan_interval, 10, 1, 86400, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 		DefineCustomIntVariable(
 			"topk.prefetch_memory", "Memory for messages that a worker has fetched and not read yet.",
-			"Zero fits the installed librdkafka: 512 MB before version 2.2, else 64 MB.", &prefetch_memory, 0,
+			"Zero fits the installed librdkafka: 512 MB before version 2.0, else 64 MB.", &prefetch_memory, 0,
 			0, INT_MAX / 1024, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 		DefineCustomIntVariable("topk.pane_memory", "Memory for the open panes of a worker.",
 								"When they outgrow it, the worker writes and seals them early.", &pane_memory,
