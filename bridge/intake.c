@@ -5,6 +5,7 @@
 
 #include "utils/memutils.h"
 
+#include "../src/compat.h"
 #include "intake.h"
 
 Intake *
