@@ -41,8 +41,9 @@ END
 $$;
 
 -- The lists whose sketches answer a filter: one for each tenant and item type in it.  With an index of their own,
--- since neither is named in most questions, and a dimension may have many values.
-CREATE INDEX list_by_value ON topk.list (source_id, dimension, coalesce(value, ''));
+-- since neither is named in most questions, and a dimension may have many values.  The value comes first, so that this
+-- index is none for who looks for one list by all its columns (by which many tenants share a dimension).
+CREATE INDEX list_by_value ON topk.list (coalesce(value, ''), dimension, source_id);
 CREATE FUNCTION topk.find_lists(src integer, item_type text, dimension text, value text, tenant text) RETURNS bigint[]
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT coalesce(array_agg(l.base_id ORDER BY l.tenant, l.item_type), '{}') FROM topk.list l

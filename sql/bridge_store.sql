@@ -71,21 +71,32 @@ BEGIN
 END
 $$;
 
+-- The id of a list, or NULL.  Two statements, since IS NOT DISTINCT FROM is no condition of an index.  A plan that was
+-- made while topk.list was small would read all of it for each list, for as long as the session lives: thus the setting.
+CREATE FUNCTION topk.find_list(src integer, tenant text, item_type text, dimension text, value text)
+RETURNS bigint LANGUAGE plpgsql SET enable_seqscan = off AS $$
+#variable_conflict use_variable
+BEGIN
+    IF value IS NULL THEN
+        RETURN (SELECT l.list_id FROM topk.list l WHERE l.source_id = src AND l.tenant = tenant AND l.item_type = item_type
+                AND l.dimension = dimension AND l.value IS NULL);
+    END IF;
+    RETURN (SELECT l.list_id FROM topk.list l WHERE l.source_id = src AND l.tenant = tenant AND l.item_type = item_type
+            AND l.dimension = dimension AND l.value = value);
+END
+$$;
+
 CREATE FUNCTION topk.intern_list(src integer, tenant text, item_type text, dimension text, value text, base bigint)
 RETURNS bigint LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
 DECLARE
-    id bigint;
+    id bigint := topk.find_list(src, tenant, item_type, dimension, value);
 BEGIN
-    SELECT l.list_id INTO id FROM topk.list l WHERE l.source_id = src AND l.tenant = tenant AND l.item_type = item_type
-        AND l.dimension = dimension AND l.value IS NOT DISTINCT FROM value;
     IF id IS NULL THEN
         id := nextval('topk.list_list_id_seq');
         INSERT INTO topk.list (list_id, base_id, source_id, tenant, item_type, dimension, value)
         VALUES (id, coalesce(base, id), src, tenant, item_type, dimension, value) ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN -- another worker was first, and has committed
-            SELECT l.list_id INTO STRICT id FROM topk.list l WHERE l.source_id = src AND l.tenant = tenant AND l.item_type = item_type
-                AND l.dimension = dimension AND l.value IS NOT DISTINCT FROM value;
+            id := topk.find_list(src, tenant, item_type, dimension, value);
         END IF;
     END IF;
     RETURN id;

@@ -241,7 +241,7 @@ $$;
 -- Ids of the lists of values that claim a place on a day, in their order; NULL: the day is full.  `most` is the
 -- max_values of each.  Days are locked in one order, so workers wait for one another but never in a circle.
 CREATE FUNCTION topk.admit_values(src integer, tenants text[], item_types text[], dimensions text[], vals text[], days date[], most integer[])
-RETURNS SETOF bigint LANGUAGE plpgsql AS $$
+RETURNS SETOF bigint LANGUAGE plpgsql SET enable_seqscan = off AS $$ -- as topk.find_list
 DECLARE
     ids   bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(vals)]);
     d     record;

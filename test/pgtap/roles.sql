@@ -32,7 +32,7 @@ INSERT INTO classified SELECT name, class FROM (VALUES
         default_origin,fill_window,filling_window,filter_conditions,forget_rule_counts,hash_tag,is_cluster,lock_windows,make_leaf,nests,
         note_nesting,pause_for,probe,rule_dimensions,rule_named,trim,trim_letters,unused_lists,with_hash_tag,check_interval,check_name,
         check_path,check_reset,check_rule_row,check_server,check_sink_overlap,check_sink_row,check_source_row,check_template,
-        check_tenant_row,claim_partitions,close,close_day,close_due,close_rests,closed_days,config_changed,drop_leaf,find_tenant,forget_days,
+        check_tenant_row,claim_partitions,close,close_day,close_due,close_rests,closed_days,config_changed,drop_leaf,find_list,find_tenant,forget_days,
         forget_idle,intern_family,intern_list,kafka_validator,leaf_size,make_leaves,path_error,redis_validator,
         unshare_list,unshare_lists,unshare_tenant_lists,us,wake,
         move_offset,check_seek,resolve_seek,forget_pane_offsets,prune_pane_offsets,note_archived,time_path_changed,
