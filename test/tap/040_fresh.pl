@@ -58,7 +58,7 @@ sub median { my (@all) = sort { $a <=> $b } @_; return $all[ $#all / 2 ]; }
 delay();    # the lists are there, the worker has learnt whom to wake
 sleep 2 * POLL;
 my $woken = median(map { delay() } 1 .. EVENTS);
-cmp_ok($woken, '<', POLL / 4, sprintf 'a woken publisher takes %.0f ms at the median, far less than half of its poll', $woken * 1000);
+cmp_ok($woken, '<', POLL / 2, sprintf 'a woken publisher takes %.0f ms at the median, less than half of its poll, which is what polling would take', $woken * 1000);
 
 # The pid is that of a session here, which does not mind; then that of no process.
 my $session_pid = $session->query_safe('SELECT pg_backend_pid()');
@@ -69,7 +69,7 @@ for my $pid ($session_pid, 2**30)
     $pipeline->value("UPDATE topk.publisher SET pid = $pid");
     sleep 2 * POLL;
     my $polled = median(map { delay() } 1 .. EVENTS);
-    cmp_ok($polled, '<', 2 * POLL, sprintf 'with a wrong pid it polls: %.0f ms at the median', $polled * 1000);
+    cmp_ok($polled, '<', 10 * POLL, sprintf 'with a wrong pid it polls: %.0f ms at the median', $polled * 1000);
     cmp_ok($polled, '>', $woken, '... which takes longer');
 }
 is($session->query_safe('SELECT pg_backend_pid()'), $session_pid, 'the session whose latch was set is well');
