@@ -57,7 +57,9 @@ prefetch_open(Prefetch *prefetch, int memory_kb, const Property *properties, int
 	if (memory_kb <= 0)
 		memory_kb = can_be_short ? SHORT_QUEUE_KB : LONG_QUEUE_KB;
 	prefetch->most_messages = can_be_short ? SHORT_QUEUE_MESSAGES : LONG_QUEUE_MESSAGES;
-	snprintf(prefetch->most_kbytes, sizeof(prefetch->most_kbytes), "%d", memory_kb);
+	prefetch->most_kb = memory_kb;
+	snprintf(prefetch->messages_text, sizeof(prefetch->messages_text), "%d", prefetch->most_messages);
+	snprintf(prefetch->kbytes_text, sizeof(prefetch->kbytes_text), "%d", prefetch->most_kb);
 	prefetch->user = value_of(properties, n, "sasl.username");
 	prefetch->password = value_of(properties, n, "sasl.password");
 	return prefetch->user != NULL && prefetch->password != NULL;
@@ -75,9 +77,8 @@ prefetch_close(Prefetch *prefetch)
 int
 prefetch_properties(const Prefetch *prefetch, Property settings[PREFETCH_PROPERTIES])
 {
-	settings[0] = (Property){"queued.min.messages",
-							 prefetch->most_messages == SHORT_QUEUE_MESSAGES ? "100000" : "2000000", false};
-	settings[1] = (Property){"queued.max.messages.kbytes", prefetch->most_kbytes, false};
+	settings[0] = (Property){"queued.min.messages", prefetch->messages_text, false};
+	settings[1] = (Property){"queued.max.messages.kbytes", prefetch->kbytes_text, false};
 	settings[2] = (Property){"fetch.queue.backoff.ms", "5", false};
 	return rd_kafka_version() >= VERSION_WITH_BACKOFF ? 3 : 2;
 }
@@ -100,7 +101,7 @@ wake(const Prefetch *prefetch, rd_kafka_t *handle)
 static double
 full_queue(const Prefetch *prefetch)
 {
-	double by_bytes = atof(prefetch->most_kbytes) * 1000 / (prefetch->message_bytes + 1);
+	double by_bytes = prefetch->most_kb * 1000.0 / (prefetch->message_bytes + 1);
 
 	return by_bytes < prefetch->most_messages ? by_bytes : prefetch->most_messages;
 }

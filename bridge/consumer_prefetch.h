@@ -23,8 +23,10 @@ struct rd_kafka_queue_s;
 typedef struct Prefetch
 {
 	bool wakes;        /* librdkafka waits for a second unless it is woken */
-	int most_messages; /* of the queue */
-	char most_kbytes[16];
+	int most_messages; /* of the queue, and so are its bytes; both as librdkafka takes them, too */
+	int most_kb;
+	char messages_text[16];
+	char kbytes_text[16];
 	double message_bytes; /* a running mean */
 	int64_t filled_at;    /* ns, when the queue was last seen nearly full */
 	int64_t woken_at;     /* ns */

@@ -96,7 +96,7 @@ BEGIN
         INSERT INTO topk.list (list_id, base_id, source_id, tenant, item_type, dimension, value)
         VALUES (id, coalesce(base, id), src, tenant, item_type, dimension, value) ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN -- another worker was first, and has committed
-            id := topk.find_list(src, tenant, item_type, dimension, value);
+            SELECT f INTO STRICT id FROM topk.find_list(src, tenant, item_type, dimension, value) f WHERE f IS NOT NULL;
         END IF;
     END IF;
     RETURN id;
