@@ -106,6 +106,39 @@ test_hanging_server(void)
 	kill(server, SIGCONT);
 }
 
+/* Writes of 2,000 members each, which they share. */
+typedef struct LargeWrites
+{
+	RedisWrite *writes;
+	MirrorText *texts;
+	int64_t *scores;
+	char (*bytes)[16];
+} LargeWrites;
+
+static LargeWrites
+make_large_writes(int n, const char *zset, const char *hash)
+{
+	enum
+	{
+		N_MEMBERS = 2000
+	};
+	LargeWrites large = {calloc(n, sizeof(*large.writes)), calloc(N_MEMBERS, sizeof(*large.texts)),
+						 calloc(N_MEMBERS, sizeof(*large.scores)), calloc(N_MEMBERS, sizeof(*large.bytes))};
+
+	for (int i = 0; i < n; i++)
+		large.writes[i] = make_large(zset, hash, N_MEMBERS, large.texts, large.scores, large.bytes);
+	return large;
+}
+
+static void
+free_large_writes(LargeWrites *large)
+{
+	free(large->writes);
+	free(large->texts);
+	free(large->scores);
+	free(large->bytes);
+}
+
 static bool
 give_up(void)
 {
@@ -118,36 +151,27 @@ test_giving_up(void)
 {
 	enum
 	{
-		N_WRITES = 100,
-		N_MEMBERS = 2000
+		N_WRITES = 100
 	};
-	RedisWrite *writes = calloc(N_WRITES, sizeof(*writes));
-	MirrorText *texts = calloc(N_MEMBERS, sizeof(*texts));
-	int64_t *scores = calloc(N_MEMBERS, sizeof(*scores));
-	char(*bytes)[16] = calloc(N_MEMBERS, sizeof(*bytes));
+	LargeWrites large = make_large_writes(N_WRITES, "full:z", "full:h");
 	RedisClientConfig config = config_of();
 	char error[REDIS_CLIENT_ERROR_LEN];
 	RedisFence fence = {1, 1, 1};
 	RedisClient *patient;
 	double start;
 
-	for (int i = 0; i < N_WRITES; i++)
-		writes[i] = make_large("full:z", "full:h", N_MEMBERS, texts, scores, bytes);
 	config.command_timeout = 30000;
 	config.give_up = give_up;
 	patient = redis_client_open(&config, error);
 	kill(server, SIGSTOP);
 	start = seconds();
-	tap_ok(!redis_client_write(patient, &fence, NOW, writes, N_WRITES) && seconds() - start < 10,
+	tap_ok(!redis_client_write(patient, &fence, NOW, large.writes, N_WRITES) && seconds() - start < 10,
 		   "a write that blocks is given up when the caller wants to");
 	tap_ok(strstr(redis_client_error(patient), "not waiting for Redis any longer") != NULL,
 		   "which the message tells");
 	redis_client_close(patient);
 	kill(server, SIGCONT);
-	free(writes);
-	free(texts);
-	free(scores);
-	free(bytes);
+	free_large_writes(&large);
 }
 
 /* Kills the server some time after now, from a process of its own. */
@@ -168,23 +192,18 @@ test_dying_server(void)
 {
 	enum
 	{
-		N_WRITES = 3000,
-		N_MEMBERS = 2000
+		N_WRITES = 3000
 	};
-	RedisWrite *writes = calloc(N_WRITES, sizeof(*writes));
-	MirrorText *texts = calloc(N_MEMBERS, sizeof(*texts));
-	int64_t *scores = calloc(N_MEMBERS, sizeof(*scores));
-	char(*bytes)[16] = calloc(N_MEMBERS, sizeof(*bytes));
+	LargeWrites large = make_large_writes(N_WRITES, "die:z", "die:h");
+	const RedisWrite *writes = large.writes;
 	RedisFence fence = {1, 1, 1};
 	size_t done = 0;
 	size_t unsent = 0;
 	bool in_order = true;
 	pid_t killer;
 
-	for (int i = 0; i < N_WRITES; i++)
-		writes[i] = make_large("die:z", "die:h", N_MEMBERS, texts, scores, bytes);
 	killer = kill_later(300000);
-	tap_ok(!redis_client_write(client, &fence, NOW, writes, N_WRITES),
+	tap_ok(!redis_client_write(client, &fence, NOW, large.writes, N_WRITES),
 		   "a server that dies in a pipeline is noticed");
 	waitpid(killer, NULL, 0);
 	for (int i = 0; i < N_WRITES; i++)
@@ -196,11 +215,8 @@ test_dying_server(void)
 	tap_ok(done > 0 && unsent > 0 && done + unsent == N_WRITES && in_order,
 		   "%zu of %d writes were acknowledged, the rest was not", done, N_WRITES);
 	tap_ok(redis_client_error(client)[0] != '\0', "the message: %s", redis_client_error(client));
-	tap_ok(!redis_client_write(client, &fence, NOW, writes, 1), "the client is of no more use");
-	free(writes);
-	free(texts);
-	free(scores);
-	free(bytes);
+	tap_ok(!redis_client_write(client, &fence, NOW, large.writes, 1), "the client is of no more use");
+	free_large_writes(&large);
 
 	kill_server();
 	tap_ok(strstr(try_open(config_of()), "could not connect") != NULL,
