@@ -34,7 +34,9 @@ static void
 load_letters(ReplayStore *store)
 {
 	static SpiStatement statement = {
-		"SELECT partition, kafka_offset FROM topk.dead_letter WHERE source_id = $1 ORDER BY 1, 2",
+		"SELECT partition, kafka_offset FROM topk.dead_letter_row WHERE source_id = $1 UNION ALL "
+		"SELECT partition, unnest(kafka_offsets) FROM topk.dead_letter_block WHERE source_id = $1 ORDER BY "
+		"1, 2",
 		1,
 		{INT4OID},
 		NULL};

@@ -320,7 +320,8 @@ store_read_news(void *arg)
 {
 	static SpiStatement statement = {
 		"SELECT st.config_version <> $2 OR $4 <> (SELECT coalesce(sum(p.epoch), 0) FROM topk.partition p "
-		"WHERE p.source_id = $1 AND p.partition = ANY ($3)), EXISTS (SELECT FROM topk.dead_letter d WHERE "
+		"WHERE p.source_id = $1 AND p.partition = ANY ($3)), EXISTS (SELECT FROM topk.dead_letter_row d "
+		"WHERE "
 		"d.source_id = $1 AND "
 		"d.partition = ANY ($3) AND d.queued), " PUBLISH_WAKE_PIDS
 		" FROM topk.source_state st WHERE st.source_id = $1",

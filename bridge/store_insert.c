@@ -26,8 +26,6 @@
 #include "../src/compat.h"
 #include "store_insert.h"
 
-#define BATCH_ROWS 128 /* some 50 kB of usual messages: several pages */
-
 /* A column that is evaluated for each row. */
 typedef struct Computed
 {
@@ -43,7 +41,7 @@ struct StoreInsert
 	TransitionCaptureState *transition; /* for triggers that want the new rows as a table */
 	BulkInsertState pages;
 	CommandId command;
-	MemoryContext memory; /* of what is computed and formed for the rows of a batch */
+	MemoryContext memory; /* of what is brought, computed and formed for the rows of a batch */
 	int *brought;         /* attributes, from 0, of the columns that rows bring */
 	int n_brought;
 	Datum *values; /* of the other columns, where they are the same for all rows */
@@ -51,8 +49,9 @@ struct StoreInsert
 	Computed *computed; /* generated columns last: they look at the others */
 	int n_computed;
 	int batch_rows;
-	int n;                             /* in the batch */
-	TupleTableSlot *slots[BATCH_ROWS]; /* virtual: indexes take the values from them, not from the rows */
+	int n; /* in the batch */
+	TupleTableSlot
+		*slots[STORE_INSERT_ROWS]; /* virtual: indexes take the values from them, not from the rows */
 };
 
 /* ---- columns ---- */
@@ -175,10 +174,11 @@ open_target(StoreInsert *insert)
 }
 
 StoreInsert *
-store_insert_begin(const char *table, const char *const *columns)
+store_insert_begin(const char *table, const char *const *columns, int batch_rows)
 {
 	StoreInsert *insert = palloc0(sizeof(StoreInsert));
 
+	Assert(batch_rows <= STORE_INSERT_ROWS);
 	insert->relation = table_openrv(makeRangeVar(pstrdup("topk"), pstrdup(table), -1), RowExclusiveLock);
 	if (insert->relation->rd_rel->relkind != RELKIND_RELATION)
 		ereport(ERROR, errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("topk.%s is not a table", table));
@@ -189,7 +189,7 @@ store_insert_begin(const char *table, const char *const *columns)
 	insert->pages = take_pages();
 	insert->command = GetCurrentCommandId(true);
 	/* a trigger before a row may look for the rows before it */
-	insert->batch_rows = has_before_triggers(insert) ? 1 : BATCH_ROWS;
+	insert->batch_rows = has_before_triggers(insert) ? 1 : batch_rows;
 	ExecBSInsertTriggers(insert->executor, insert->target);
 	return insert;
 }
@@ -263,6 +263,12 @@ fire_before_triggers(StoreInsert *insert, TupleTableSlot *slot)
 		RelationGetDescr(insert->relation)->constr->has_generated_stored)
 		ExecComputeStoredGenerated(insert->target, insert->executor, slot, CMD_INSERT);
 	return true;
+}
+
+MemoryContext
+store_insert_memory(const StoreInsert *insert)
+{
+	return insert->memory;
 }
 
 void

@@ -12,12 +12,17 @@
 
 typedef struct StoreInsert StoreInsert;
 
-/* Rows for topk.`table`, each of which brings `columns` (up to NULL); the others get what they get by
- * default. Lives in the current memory context.
- */
-extern StoreInsert *store_insert_begin(const char *table, const char *const *columns);
+#define STORE_INSERT_ROWS 128 /* the most of a batch; some 50 kB of usual messages: several pages */
 
-/* One row.  What values refer to must last until store_insert_end. */
+/* Rows for topk.`table`, written `batch_rows` at once, each of which brings `columns` (up to NULL); the
+ * others get what they get by default.  Lives in the current memory context.
+ */
+extern StoreInsert *store_insert_begin(const char *table, const char *const *columns, int batch_rows);
+
+/* One row.  What values refer to must last until store_insert_end, or be in this context, which forgets what
+ * has been written.
+ */
+extern MemoryContext store_insert_memory(const StoreInsert *insert);
 extern void store_insert_row(StoreInsert *insert, const Datum *values, const bool *nulls);
 
 extern void store_insert_end(StoreInsert *insert);

@@ -2,15 +2,22 @@
  * store_letter.c - messages that are kept as they came (see store.h): those that could not be read in
  * topk.dead_letter, and, if the source says so, those that were too late in topk.late_event.  A flush writes
  * them, and removes the dead letters that were read again.
+ *
+ * Dead letters are gathered by partition and reason into blocks (store_block.h); what is too large for one,
+ * or is alone, becomes a row.  Of one partition and reason, ids are in the order of the offsets.
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "nodes/makefuncs.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "spi_util.h"
 #include "store.h"
+#include "store_block.h"
 #include "store_insert.h"
 
 #define MOST_COLUMNS 10
@@ -27,15 +34,6 @@ typedef struct LetterRow
 	const char *event_type;      /* that of the last row */
 	Datum event_type_text;
 } LetterRow;
-
-/* A table that keeps letters. */
-typedef struct LetterTable
-{
-	const char *name;
-	bool dead;                             /* which letters it keeps */
-	const char *columns[MOST_COLUMNS + 1]; /* as fill() puts them, and NULL */
-	void (*fill)(LetterRow *row, const StoreLetter *letter);
-} LetterTable;
 
 /* ---- rows ---- */
 
@@ -119,52 +117,208 @@ fill_late_event(LetterRow *row, const StoreLetter *letter)
 	put(row, event_type_text(row, letter->event_type));
 }
 
-static const LetterTable letter_tables[] = {
-	{"dead_letter",
-	 true,
-	 {"source_id", "partition", "kafka_offset", "key", "payload", "payload_bytes", "topic", "reason",
-	  "kafka_time"},
-	 fill_dead_letter},
-	{"late_event",
-	 false,
-	 {"source_id", "partition", "kafka_offset", "key", "payload", "payload_bytes", "event_time", "watermark",
-	  "tenant", "event_type"},
-	 fill_late_event},
-};
+/* ---- late events ---- */
 
 static const StoreLetter *
-skip_others(const LetterTable *table, const StoreLetter *letter)
+skip(const StoreLetter *letter, bool dead)
 {
-	while (letter != NULL && (letter->reason != TK_REASON_NONE) != table->dead)
+	while (letter != NULL && (letter->reason != TK_REASON_NONE) == dead)
 		letter = letter->next;
 	return letter;
 }
 
 static void
-insert_letters(const StoreSession *session, const LetterTable *table)
+flush_late_events(const StoreSession *session)
 {
-	const StoreLetter *letter = skip_others(table, session->letters);
+	static const char *const columns[] = {
+		"source_id",  "partition", "kafka_offset", "key",        "payload", "payload_bytes",
+		"event_time", "watermark", "tenant",       "event_type", NULL};
+	const StoreLetter *letter = skip(session->letters, true);
 	LetterRow row = {.session = session};
 	StoreInsert *insert;
 
 	if (letter == NULL)
 		return;
-	row.topic = CStringGetTextDatum(session->config->topic);
-	insert = store_insert_begin(table->name, table->columns);
-	for (; letter != NULL; letter = skip_others(table, letter->next))
+	insert = store_insert_begin("late_event", columns, STORE_INSERT_ROWS);
+	for (; letter != NULL; letter = skip(letter->next, true))
 	{
 		row.n = 0;
-		table->fill(&row, letter);
+		fill_late_event(&row, letter);
 		store_insert_row(insert, row.values, row.nulls);
 	}
 	store_insert_end(insert);
 }
 
+/* ---- dead letters ---- */
+
+/* One that becomes a row. */
+typedef struct SingleLetter
+{
+	const StoreLetter *letter;
+	int64 id;
+	struct SingleLetter *next;
+} SingleLetter;
+
+/* The dead letters of a flush, on their way into blocks and rows. */
+typedef struct DeadLetters
+{
+	const StoreSession *session;
+	Oid ids;              /* the sequence */
+	StoreBlock **pending; /* [n_partitions * TK_N_REASONS]; NULL: no letter */
+	int slot;             /* of the last letter's partition in the session */
+	StoreBlock *blocks, **next_block;
+	SingleLetter *singles, **next_single;
+} DeadLetters;
+
+static int64
+next_id(const DeadLetters *dead)
+{
+	return nextval_internal(dead->ids, true);
+}
+
+static void
+keep_single(DeadLetters *dead, const StoreLetter *letter)
+{
+	SingleLetter *single = palloc(sizeof(SingleLetter));
+
+	*single = (SingleLetter){letter, next_id(dead), NULL};
+	*dead->next_single = single;
+	dead->next_single = &single->next;
+}
+
+/* Nothing is added to the block any more.  It gets its id before any later letter does, so that ids follow
+ * offsets.
+ */
+static void
+settle(DeadLetters *dead, StoreBlock **pending, int least)
+{
+	StoreBlock *block = *pending;
+
+	if (block == NULL)
+		return;
+	*pending = NULL;
+	if (block->n < least)
+	{
+		for (int i = 0; i < block->n; i++)
+			keep_single(dead, block->letters[i]);
+		return;
+	}
+	block->id = next_id(dead);
+	*dead->next_block = block;
+	dead->next_block = &block->next;
+}
+
+static int
+compare_partitions(const void *number, const void *partition)
+{
+	int32 a = *(const int32 *) number;
+	int32 b = ((const StorePartition *) partition)->partition;
+
+	return (a > b) - (a < b);
+}
+
+/* Letters come from one partition many at a time. */
+static int
+find_slot(const DeadLetters *dead, int32 number)
+{
+	const StoreSession *session = dead->session;
+	const StorePartition *found;
+
+	if (session->partitions[dead->slot].partition == number)
+		return dead->slot;
+	found = bsearch(&number, session->partitions, session->n_partitions, sizeof(StorePartition),
+					compare_partitions);
+	if (found == NULL)
+		elog(ERROR, "a letter of partition %d, which is not this worker's", number);
+	return (int) (found - session->partitions);
+}
+
+static void
+gather(DeadLetters *dead, const StoreLetter *letter)
+{
+	StoreBlock **pending;
+
+	dead->slot = find_slot(dead, letter->partition);
+	pending = &dead->pending[dead->slot * TK_N_REASONS + letter->reason];
+	if (!store_block_takes(letter))
+	{
+		settle(dead, pending, STORE_BLOCK_LEAST);
+		keep_single(dead, letter);
+		return;
+	}
+	if (*pending != NULL && !store_block_has_room(*pending, letter))
+		settle(dead, pending, 1);
+	if (*pending == NULL)
+		*pending = palloc0(sizeof(StoreBlock));
+	store_block_add(*pending, letter);
+}
+
+static void
+gather_all(DeadLetters *dead, const StoreLetter *letter)
+{
+	int n_pending = dead->session->n_partitions * TK_N_REASONS;
+
+	dead->ids = RangeVarGetRelid(makeRangeVar(pstrdup("topk"), pstrdup("dead_letter_id"), -1), NoLock, false);
+	dead->pending = palloc0(sizeof(StoreBlock *) * n_pending);
+	dead->next_block = &dead->blocks;
+	dead->next_single = &dead->singles;
+	for (; letter != NULL; letter = skip(letter->next, false))
+		gather(dead, letter);
+	for (int i = 0; i < n_pending; i++)
+		settle(dead, &dead->pending[i], STORE_BLOCK_LEAST);
+}
+
+static void
+insert_singles(LetterRow *row, const SingleLetter *single)
+{
+	static const char *const columns[] = {
+		"source_id", "partition",  "kafka_offset",   "key", "payload", "payload_bytes", "topic",
+		"reason",    "kafka_time", "dead_letter_id", NULL};
+	StoreInsert *insert = store_insert_begin("dead_letter_row", columns, STORE_INSERT_ROWS);
+
+	for (; single != NULL; single = single->next)
+	{
+		row->n = 0;
+		fill_dead_letter(row, single->letter);
+		put(row, Int64GetDatum(single->id));
+		store_insert_row(insert, row->values, row->nulls);
+	}
+	store_insert_end(insert);
+}
+
+static void
+insert_blocks(LetterRow *row, const StoreBlock *block)
+{
+	StoreInsert *insert = store_block_begin();
+
+	for (; block != NULL; block = block->next)
+		store_block_write(insert, row->session, block, row->topic,
+						  reason_text(row, block->letters[0]->reason));
+	store_insert_end(insert);
+}
+
+static void
+flush_dead_letters(const StoreSession *session)
+{
+	const StoreLetter *letter = skip(session->letters, false);
+	LetterRow row = {.session = session};
+	DeadLetters dead = {.session = session};
+
+	if (letter == NULL)
+		return;
+	row.topic = CStringGetTextDatum(session->config->topic);
+	gather_all(&dead, letter);
+	if (dead.blocks != NULL)
+		insert_blocks(&row, dead.blocks);
+	if (dead.singles != NULL)
+		insert_singles(&row, dead.singles);
+}
+
 void
 store_flush_letters(const StoreSession *session)
 {
-	for (int i = 0; i < (int) lengthof(letter_tables); i++)
-		insert_letters(session, &letter_tables[i]);
+	flush_dead_letters(session);
+	flush_late_events(session);
 }
 
 /* ---- dead letters that are read again ---- */
@@ -190,7 +344,7 @@ void
 store_read_retries(void *arg)
 {
 	static SpiStatement statement = {"SELECT dead_letter_id, partition, payload, kafka_time FROM "
-									 "topk.dead_letter WHERE source_id = $1 AND "
+									 "topk.dead_letter_row WHERE source_id = $1 AND "
 									 "partition = ANY ($2) AND queued ORDER BY dead_letter_id LIMIT 500",
 									 2,
 									 {INT4OID, INT4ARRAYOID},
@@ -214,12 +368,12 @@ static void
 flush_retry(const StoreSession *session, const StoreRetry *retry)
 {
 	static SpiStatement done = {
-		"DELETE FROM topk.dead_letter WHERE source_id = $1 AND dead_letter_id = $2 AND queued",
+		"DELETE FROM topk.dead_letter_row WHERE source_id = $1 AND dead_letter_id = $2 AND queued",
 		2,
 		{INT4OID, INT8OID},
 		NULL};
 	static SpiStatement dead = {
-		"UPDATE topk.dead_letter SET queued = false, retries = retries + 1, reason = $3 "
+		"UPDATE topk.dead_letter_row SET queued = false, retries = retries + 1, reason = $3 "
 		"WHERE source_id = $1 AND dead_letter_id = $2 AND queued",
 		3,
 		{INT4OID, INT8OID, TEXTOID},

@@ -417,7 +417,8 @@ BEGIN
     END LOOP;
     DELETE FROM topk.archive a USING topk.list l WHERE l.list_id = a.list_id AND l.source_id = src;
     DELETE FROM topk.live WHERE source_id = src;
-    DELETE FROM topk.dead_letter WHERE source_id = src;
+    DELETE FROM topk.dead_letter_block WHERE source_id = src;
+    DELETE FROM topk.dead_letter_row WHERE source_id = src;
     DELETE FROM topk.late_event WHERE source_id = src;
     DELETE FROM topk.source WHERE source_id = src;
     PERFORM topk.wake();

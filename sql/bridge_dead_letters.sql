@@ -33,18 +33,64 @@ BEGIN
 END
 $$;
 
+CREATE VIEW topk.dead_letter WITH (security_invoker = true) AS
+    SELECT r.dead_letter_id, r.source_id, r.topic, r.partition, r.kafka_offset, r.key, r.payload, r.payload_bytes, r.kafka_time, r.reason,
+           r.created_at, r.queued, r.retries, r.bytes
+    FROM topk.dead_letter_row r
+    UNION ALL
+    SELECT b.dead_letter_id + l.n - 1, b.source_id, b.topic, b.partition, l.kafka_offset, l.key, l.payload, octet_length(l.payload), l.kafka_time, b.reason,
+           b.created_at, false, 0, 200 + coalesce(octet_length(l.key), 0) + octet_length(l.payload)
+    FROM topk.dead_letter_block b
+    CROSS JOIN LATERAL unnest(b.kafka_offsets, b.keys, b.payloads, b.kafka_times) WITH ORDINALITY AS l(kafka_offset, key, payload, kafka_time, n);
+COMMENT ON VIEW topk.dead_letter IS 'messages that could not be read, and why';
+
+-- Moves the letters of blocks into rows, with the ids that they have.  Returns how many; those of a block that
+-- somebody else has moved or deleted meanwhile are not among them.
+CREATE FUNCTION topk.unpack_letters(src integer, blocks bigint[], queue boolean DEFAULT false) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    moved bigint;
+BEGIN
+    WITH block AS (DELETE FROM topk.dead_letter_block b WHERE b.source_id = src AND b.dead_letter_id = ANY (blocks) RETURNING b.*)
+    INSERT INTO topk.dead_letter_row (dead_letter_id, source_id, topic, partition, kafka_offset, key, payload, payload_bytes, kafka_time, reason,
+        created_at, queued)
+    SELECT b.dead_letter_id + l.n - 1, b.source_id, b.topic, b.partition, l.kafka_offset, l.key, l.payload, octet_length(l.payload), l.kafka_time, b.reason,
+        b.created_at, queue
+    FROM block b
+    CROSS JOIN LATERAL unnest(b.kafka_offsets, b.keys, b.payloads, b.kafka_times) WITH ORDINALITY AS l(kafka_offset, key, payload, kafka_time, n);
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    RETURN moved;
+END
+$$;
+
+-- DELETE FROM topk.dead_letter, by whoever has that right.
+CREATE FUNCTION topk.delete_dead_letter() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM topk.unpack_letters(b.source_id, ARRAY[b.dead_letter_id])
+    FROM (SELECT * FROM topk.dead_letter_block o WHERE o.source_id = OLD.source_id AND o.dead_letter_id <= OLD.dead_letter_id
+          ORDER BY o.dead_letter_id DESC LIMIT 1) b
+    WHERE OLD.dead_letter_id < b.dead_letter_id + b.letters;
+    DELETE FROM topk.dead_letter_row r WHERE r.source_id = OLD.source_id AND r.dead_letter_id = OLD.dead_letter_id;
+    RETURN CASE WHEN FOUND THEN OLD END;
+END
+$$;
+CREATE TRIGGER delete_dead_letter INSTEAD OF DELETE ON topk.dead_letter FOR EACH ROW EXECUTE FUNCTION topk.delete_dead_letter();
+
 -- The worker of a letter's partition takes it, reads it by today's rules, and removes it in the flush that counts
 -- it; what is dead again stays, with its new reason.
 CREATE FUNCTION topk.retry_dead_letters(source text, reason text DEFAULT NULL, OUT queued bigint, OUT truncated bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    src integer := topk.source_id(source);
+    src      integer := topk.source_id(source);
+    unpacked bigint;
 BEGIN
     PERFORM topk.check_reason(reason);
-    UPDATE topk.dead_letter d SET queued = true
+    unpacked := topk.unpack_letters(src, ARRAY(SELECT b.dead_letter_id FROM topk.dead_letter_block b
+                                               WHERE b.source_id = src AND (reason IS NULL OR b.reason = reason)), queue => true);
+    UPDATE topk.dead_letter_row d SET queued = true
     WHERE d.source_id = src AND (reason IS NULL OR d.reason = reason) AND NOT d.queued AND octet_length(d.payload) = d.payload_bytes;
     GET DIAGNOSTICS queued = ROW_COUNT;
-    SELECT count(*) INTO truncated FROM topk.dead_letter d
+    queued := queued + unpacked;
+    SELECT count(*) INTO truncated FROM topk.dead_letter_row d
     WHERE d.source_id = src AND (reason IS NULL OR d.reason = reason) AND octet_length(d.payload) IS DISTINCT FROM d.payload_bytes;
 END
 $$;
@@ -56,12 +102,17 @@ CREATE FUNCTION topk.purge_dead_letters(source text, reason text DEFAULT NULL, o
 DECLARE
     src    integer := topk.source_id(source);
     purged bigint;
+    others bigint;
 BEGIN
     PERFORM topk.check_reason(reason);
-    DELETE FROM topk.dead_letter d
+    WITH block AS (DELETE FROM topk.dead_letter_block d
+        WHERE d.source_id = src AND (reason IS NULL OR d.reason = reason) AND (older_than IS NULL OR d.created_at < now() - older_than)
+        RETURNING d.letters)
+    SELECT coalesce(sum(letters), 0) INTO purged FROM block;
+    DELETE FROM topk.dead_letter_row d -- later than that: also those that somebody unpacked meanwhile
     WHERE d.source_id = src AND (reason IS NULL OR d.reason = reason) AND (older_than IS NULL OR d.created_at < now() - older_than);
-    GET DIAGNOSTICS purged = ROW_COUNT;
-    RETURN purged;
+    GET DIAGNOSTICS others = ROW_COUNT;
+    RETURN purged + others;
 END
 $$;
 COMMENT ON FUNCTION topk.purge_dead_letters IS 'deletes dead letters; returns how many (the counts of the statistics stay)';

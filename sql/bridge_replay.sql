@@ -370,7 +370,11 @@ BEGIN
     END IF;
     PERFORM topk.swap_windows(j);
     PERFORM topk.swap_panes(j);
-    DELETE FROM topk.dead_letter d USING unnest(letter_partitions, letter_offsets) AS l(n, kafka_offset)
+    PERFORM topk.unpack_letters(j.source_id, ARRAY(
+        SELECT DISTINCT b.dead_letter_id FROM topk.dead_letter_block b CROSS JOIN LATERAL unnest(b.kafka_offsets) AS o(kafka_offset)
+        JOIN unnest(letter_partitions, letter_offsets) AS l(n, kafka_offset) ON l.n = b.partition AND l.kafka_offset = o.kafka_offset
+        WHERE b.source_id = j.source_id));
+    DELETE FROM topk.dead_letter_row d USING unnest(letter_partitions, letter_offsets) AS l(n, kafka_offset)
     WHERE d.source_id = j.source_id AND d.partition = l.n AND d.kafka_offset = l.kafka_offset;
     UPDATE topk.partition p SET epoch = p.epoch + 1 WHERE p.source_id = j.source_id;
     UPDATE topk.replay_job r SET state = 'done', finished_at = clock_timestamp(), held_until = NULL, error = NULL WHERE r.replay_id = id;

@@ -37,17 +37,41 @@ BEGIN
 END
 $$;
 
--- Deletes messages kept for longer than letter_retention, and the oldest of those beyond letter_max_bytes, from one
--- table; at most `most`.  Returns how many.
-CREATE FUNCTION topk.trim_letters(s topk.source, letters text, most integer) RETURNS bigint LANGUAGE plpgsql AS $$
+-- Deletes dead letters kept for longer than letter_retention, and the oldest of those beyond letter_max_bytes; at most
+-- `most`, but for the rest of a block.  Returns how many.
+CREATE FUNCTION topk.trim_dead_letters(s topk.source, most integer) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     trimmed bigint;
 BEGIN
-    EXECUTE format('DELETE FROM topk.%1$I WHERE source_id = $1 AND %1$s_id IN ('
-                   'SELECT l.id FROM (SELECT created_at, %1$s_id AS id, sum(bytes) OVER (ORDER BY %1$s_id DESC) AS with_newer '
-                   'FROM topk.%1$I WHERE source_id = $1) l '
-                   'WHERE l.created_at < now() - $2 OR l.with_newer > $3 ORDER BY l.id LIMIT $4)', letters)
-    USING s.source_id, s.letter_retention, s.letter_max_bytes, most;
+    WITH kept AS (
+        SELECT r.dead_letter_id AS id, r.created_at, r.bytes, 1 AS letters FROM topk.dead_letter_row r WHERE r.source_id = s.source_id
+        UNION ALL
+        SELECT b.dead_letter_id, b.created_at, b.bytes, b.letters FROM topk.dead_letter_block b WHERE b.source_id = s.source_id
+    ), surplus AS (
+        SELECT k.id, sum(k.letters) OVER (ORDER BY k.id) - k.letters AS older
+        FROM (SELECT id, created_at, letters, sum(bytes) OVER (ORDER BY id DESC) AS with_newer FROM kept) k
+        WHERE k.created_at < now() - s.letter_retention OR k.with_newer > s.letter_max_bytes
+    ), chosen AS (
+        SELECT u.id FROM surplus u WHERE u.older < most
+    ), one AS (
+        DELETE FROM topk.dead_letter_row r WHERE r.source_id = s.source_id AND r.dead_letter_id IN (SELECT id FROM chosen) RETURNING 1 AS letters
+    ), block AS (
+        DELETE FROM topk.dead_letter_block b WHERE b.source_id = s.source_id AND b.dead_letter_id IN (SELECT id FROM chosen) RETURNING b.letters
+    )
+    SELECT coalesce(sum(letters), 0) INTO trimmed FROM (SELECT letters FROM one UNION ALL SELECT letters FROM block) t;
+    RETURN trimmed;
+END
+$$;
+
+-- The same of late events.
+CREATE FUNCTION topk.trim_late_events(s topk.source, most integer) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    trimmed bigint;
+BEGIN
+    DELETE FROM topk.late_event e WHERE e.source_id = s.source_id AND e.late_event_id IN (
+        SELECT l.id FROM (SELECT o.created_at, o.late_event_id AS id, sum(o.bytes) OVER (ORDER BY o.late_event_id DESC) AS with_newer
+                          FROM topk.late_event o WHERE o.source_id = s.source_id) l
+        WHERE l.created_at < now() - s.letter_retention OR l.with_newer > s.letter_max_bytes ORDER BY l.id LIMIT most);
     GET DIAGNOSTICS trimmed = ROW_COUNT;
     RETURN trimmed;
 END
@@ -63,7 +87,7 @@ BEGIN
     DELETE FROM topk.adoption a WHERE a.source_id = src
         AND EXISTS (SELECT FROM topk.adoption o WHERE o.source_id = src AND o.partition = a.partition AND o.config_version > a.config_version
                     AND o.adopted_at < now() - (SELECT max(d.retention) FROM topk.source_window d WHERE d.source_id = src));
-    RETURN greatest(topk.trim_letters(s, 'dead_letter', most), topk.trim_letters(s, 'late_event', most)) >= most;
+    RETURN greatest(topk.trim_dead_letters(s, most), topk.trim_late_events(s, most)) >= most;
 END
 $$;
 

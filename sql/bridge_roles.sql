@@ -62,7 +62,7 @@ BEGIN
         ('topk_admin', true, '{create_source,alter_source,drop_source,create_rule,alter_rule,drop_rule,create_sink,alter_sink,drop_sink,
             create_window,alter_window,drop_window,create_tenant,alter_tenant,drop_tenant,adopt}'::text[]),
         ('topk_operator', true, '{pause,resume,set_parallelism,test_rule,check_source,preview,resync_sink,retry_dead_letters,purge_dead_letters,
-            seek,replay,cancel_replay}'),
+            seek,replay,cancel_replay,delete_dead_letter}'),
         ('topk_reader', false, '{mirror,mirror_window,mirror_global,mirror_items,sink_windows,window_lists,redis_expiry,redis_key,redis_escape,
             template_variables,source_watermark,process_runs,at_home,system_id,tenant_settings,dead_letter_reasons}'),
         ('topk_reader, topk_tenant', false, '{top,top_between,source_id,find_window,newest_window,check_retained,check_filter,check_n,
@@ -94,3 +94,4 @@ GRANT SELECT ON topk.stat_source, topk.stat_rule, topk.stat_worker, topk.stat_wa
 GRANT SELECT ON topk.window_sketch, topk.top_items, topk.top_items_by_value, topk.global_sketch, topk.top_items_global, topk.stat_tenant,
     topk.stat_dimension TO topk_reader, topk_tenant;
 GRANT SELECT, DELETE ON topk.dead_letter, topk.late_event TO topk_operator;
+GRANT SELECT ON topk.dead_letter_row, topk.dead_letter_block TO topk_operator;

@@ -21,7 +21,7 @@ INSERT INTO classified SELECT name, class FROM (VALUES
     ('admin', '{create_source,alter_source,drop_source,create_rule,alter_rule,drop_rule,create_sink,alter_sink,drop_sink,
         create_window,alter_window,drop_window,create_tenant,alter_tenant,drop_tenant,adopt}'::text[]),
     ('operator', '{pause,resume,set_parallelism,test_rule,check_source,preview,resync_sink,retry_dead_letters,purge_dead_letters,
-        seek,replay,cancel_replay}'),
+        seek,replay,cancel_replay,delete_dead_letter}'),
     ('reader', '{mirror,mirror_window,mirror_global,mirror_items,sink_windows,window_lists,redis_expiry,redis_key,redis_escape,template_variables,
         source_watermark,process_runs,at_home,system_id,tenant_settings,dead_letter_reasons}'),
     ('result', '{top,top_between,source_id,find_window,newest_window,check_retained,check_filter,check_n,check_range,check_stretch,
@@ -30,7 +30,7 @@ INSERT INTO classified SELECT name, class FROM (VALUES
     ('internal', '{store_window,closable,compress,fold,fold_step,add_window,admit_tenants,admit_values,at_us,caller,changes,check_coarsest,check_dimension,check_dimensions,
         check_reason,check_rule_filter,check_filter_test,check_filter_texts,check_hash_tag,check_lateness,check_missing,check_time_zone,check_window_row,collect_lists,
         default_origin,fill_window,filling_window,filter_conditions,forget_rule_counts,hash_tag,is_cluster,lock_windows,make_leaf,nests,
-        note_nesting,pause_for,probe,rule_dimensions,rule_named,trim,trim_letters,unused_lists,with_hash_tag,check_interval,check_name,
+        note_nesting,pause_for,probe,rule_dimensions,rule_named,trim,trim_dead_letters,trim_late_events,unpack_letters,unused_lists,with_hash_tag,check_interval,check_name,
         check_path,check_reset,check_rule_row,check_server,check_sink_overlap,check_sink_row,check_source_row,check_template,
         check_tenant_row,claim_partitions,close,close_day,close_due,close_rests,closed_days,config_changed,drop_leaf,find_list,find_tenant,forget_days,
         forget_idle,intern_family,intern_list,kafka_validator,leaf_size,make_leaves,path_error,redis_validator,
@@ -66,7 +66,7 @@ INSERT INTO readable SELECT name, class FROM (VALUES
         stat_source,stat_rule,stat_worker,stat_watermark,stat_partition,stat_sink,stat_replay,seek_log,replay_job,pane_offset}'::text[]),
     -- the tables among them through their policies (row_security.sql)
     ('result', '{source_window,tenant,list,live,win,win_state,archive,tenant_use,dimension_day,window_sketch,top_items,top_items_by_value,global_sketch,top_items_global,stat_tenant,stat_dimension}'),
-    ('operator', '{dead_letter,late_event}'),
+    ('operator', '{dead_letter,dead_letter_row,dead_letter_block,late_event}'),
     ('internal', '{replay_pane,replay_win}')) v(class, names), unnest(v.names) AS name;
 CREATE TEMP VIEW relation AS
     SELECT c.oid, c.relname::text AS name, c.relkind FROM pg_class c WHERE c.relnamespace = 'topk'::regnamespace AND c.relkind IN ('r', 'p', 'v');

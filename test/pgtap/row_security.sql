@@ -44,7 +44,7 @@ INSERT INTO topk.live SELECT source_id, '2025-01-01 12:00+00', list_id, 2, 0, tr
 INSERT INTO topk.archive SELECT list_id, topk_agg('item-' || tenant, 10) FROM topk.list GROUP BY 1;
 INSERT INTO topk.tenant_use (source_id, partition, tenant, counted) SELECT DISTINCT source_id, 0, tenant, 5 FROM topk.list;
 INSERT INTO topk.dimension_day SELECT DISTINCT source_id, tenant, item_type, 'd', date '2025-01-01', 1, false FROM topk.list;
-INSERT INTO topk.dead_letter (source_id, topic, partition, kafka_offset, payload, payload_bytes, reason)
+INSERT INTO topk.dead_letter_row (source_id, topic, partition, kafka_offset, payload, payload_bytes, reason)
     SELECT source_id, topic, 0, 0, 'item-b', 6, 'bad_json' FROM topk.source;
 ANALYZE topk.list;
 ANALYZE topk.live;

@@ -20,7 +20,7 @@ SELECT name, late_policy, letter_retention, letter_max_bytes FROM topk.source OR
 SELECT topk.alter_source('other', letter_retention => '7 days', letter_max_bytes => 1000000);
 
 -- 40 letters an hour apart, of 300 and of 1,200 bytes, in both tables and of both sources
-INSERT INTO topk.dead_letter (source_id, topic, partition, kafka_offset, key, payload, payload_bytes, reason, created_at)
+INSERT INTO topk.dead_letter_row (source_id, topic, partition, kafka_offset, key, payload, payload_bytes, reason, created_at)
 SELECT s.source_id, 't', 0, n, 'k', convert_to(repeat('x', CASE WHEN n <= 30 THEN 99 ELSE 999 END), 'UTF8'), 99, 'bad_json', now() - (n - 0.5) * interval '1 hour'
 FROM topk.source s, generate_series(1, 40) n ORDER BY n DESC;
 INSERT INTO topk.late_event (source_id, partition, kafka_offset, event_time, watermark, tenant, event_type, payload, payload_bytes, created_at)

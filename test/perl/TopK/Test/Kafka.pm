@@ -140,10 +140,11 @@ sub generate_in_background
     return spawn($log, tool('topk_gen'), '--quiet', '--brokers' => $self->bootstrap, '--topic' => $topic, @options);
 }
 
-# Produce lines "partition<TAB>payload" as they are.
+# Produce lines "partition<TAB>payload" as they are; before them may come an array of options of kcat.
 sub produce
 {
     my ($self, $topic, @lines) = @_;
+    my @options = ref $lines[0] ? @{ shift @lines } : ();
     my %payloads;
     for my $line (@lines)
     {
@@ -152,7 +153,7 @@ sub produce
     }
     for my $partition (sort keys %payloads)
     {
-        open my $pipe, '|-', 'kcat', '-P', '-b', $self->bootstrap, '-t', $topic, '-p', $partition, '-X', 'acks=all'
+        open my $pipe, '|-', 'kcat', '-P', '-b', $self->bootstrap, '-t', $topic, '-p', $partition, '-X', 'acks=all', @options
           or croak "could not run kcat: $!";
         print {$pipe} map { "$_\n" } @{ $payloads{$partition} };
         close $pipe or croak "kcat failed: status $?";
