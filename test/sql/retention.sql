@@ -39,6 +39,80 @@ SELECT topk.alter_source('s', letter_max_bytes => 0);
 SELECT topk.trim(:src) AS more;
 SELECT * FROM kept;
 
+-- Dead letters in blocks, between ones in rows: 20 rows of 300 bytes, 10 blocks of 8 such letters, 20 rows.
+-- (What a worker writes: 041_letter_blocks.)
+SELECT topk.alter_source('s', letter_max_bytes => 1000000);
+CREATE PROCEDURE put_letters(src integer, row_age interval, block_age interval) LANGUAGE plpgsql AS $$
+BEGIN
+    FOR n IN 1 .. 50 LOOP
+        IF n BETWEEN 21 AND 30 THEN
+            INSERT INTO topk.dead_letter_block (source_id, topic, partition, reason, created_at, bytes, kafka_offsets, keys, payloads, kafka_times)
+            SELECT src, 't', n % 2, CASE n WHEN 25 THEN 'bad_time' ELSE 'bad_json' END, now() - block_age, 2400, array_agg(n * 100 + o),
+                array_agg(CASE WHEN o % 2 = 0 THEN 'key'::bytea END), array_agg(convert_to(repeat('x', CASE WHEN o % 2 = 0 THEN 97 ELSE 100 END), 'UTF8')),
+                array_agg(CASE WHEN o < 8 THEN to_timestamp(n + o) END)
+            FROM generate_series(1::bigint, 8) o;
+        ELSE
+            INSERT INTO topk.dead_letter_row (source_id, topic, partition, kafka_offset, payload, payload_bytes, kafka_time, reason, created_at)
+            VALUES (src, 't', n % 2, n * 100, convert_to(repeat('x', 100), 'UTF8'), 100, to_timestamp(n), 'bad_json', now() - row_age);
+        END IF;
+    END LOOP;
+END
+$$;
+CREATE VIEW letters AS SELECT count(*) AS letters, sum(bytes) AS bytes, count(DISTINCT dead_letter_id) AS ids, count(*) FILTER (WHERE queued) AS queued,
+    min(kafka_offset) AS first, max(kafka_offset) AS last, (SELECT count(*) FROM topk.dead_letter_row) AS rows, (SELECT count(*) FROM topk.dead_letter_block) AS blocks
+    FROM topk.dead_letter WHERE source_id = (SELECT source_id FROM topk.source WHERE name = 's');
+DELETE FROM topk.dead_letter;
+CALL put_letters(:src, '1 hour', '1 hour');
+SELECT * FROM letters;
+SELECT kafka_offset, key, octet_length(payload) AS payload, payload_bytes, kafka_time, reason, queued, retries, bytes,
+    dead_letter_id - min(dead_letter_id) OVER () AS id FROM topk.dead_letter WHERE kafka_offset BETWEEN 2000 AND 2101 + 100 ORDER BY dead_letter_id;
+-- by size: the oldest first, rows and blocks alike, and no part of a block
+SELECT topk.alter_source('s', letter_max_bytes => 300 * 98);
+SELECT topk.trim(:src, 10) AS more;
+SELECT * FROM letters;
+SELECT topk.trim(:src, 12) AS more;
+SELECT * FROM letters;
+SELECT topk.trim(:src, 12) AS more;
+SELECT * FROM letters;
+SELECT topk.alter_source('s', letter_max_bytes => 300 * 29);
+SELECT topk.trim(:src) AS more;
+SELECT * FROM letters;
+-- by age
+SELECT topk.alter_source('s', letter_max_bytes => 1000000);
+DELETE FROM topk.dead_letter;
+CALL put_letters(:src, '1 hour', '3 days');
+SELECT topk.trim(:src, 30) AS more;
+SELECT * FROM letters;
+SELECT topk.trim(:src) AS more;
+SELECT * FROM letters;
+-- purging by reason and age counts letters
+DELETE FROM topk.dead_letter;
+CALL put_letters(:src, '1 hour', '3 hours');
+SELECT topk.purge_dead_letters('s', 'no_time') AS none, topk.purge_dead_letters('s', 'bad_time') AS of_a_reason,
+    topk.purge_dead_letters('s', older_than => '2 hours') AS old;
+SELECT * FROM letters;
+SELECT topk.purge_dead_letters('s') AS others;
+SELECT * FROM letters;
+-- one letter of a block is deleted: the others become rows, with their ids
+CALL put_letters(:src, '1 hour', '1 hour');
+CREATE TABLE before AS SELECT * FROM topk.dead_letter;
+DELETE FROM topk.dead_letter WHERE kafka_offset IN (2105, 2303, 2000, 7777) RETURNING kafka_offset;
+SELECT * FROM letters;
+SELECT kafka_offset, reason, bytes FROM (TABLE before EXCEPT TABLE topk.dead_letter) gone ORDER BY 1;
+SELECT count(*) AS made_up FROM (TABLE topk.dead_letter EXCEPT TABLE before) new;
+-- a retry queues each once, and leaves those that were cut
+INSERT INTO topk.dead_letter_row (source_id, topic, partition, kafka_offset, payload, payload_bytes, reason) VALUES (:src, 't', 0, 9999, 'x', 2, 'bad_time');
+SELECT * FROM topk.retry_dead_letters('s', 'bad_time');
+SELECT * FROM letters;
+SELECT * FROM topk.retry_dead_letters('s');
+SELECT * FROM topk.retry_dead_letters('s');
+SELECT * FROM letters;
+-- dropping the source drops both kinds (below)
+CALL put_letters(:src, '1 hour', '1 hour');
+DROP VIEW letters;
+DROP TABLE before;
+DROP PROCEDURE put_letters;
+
 -- first offsets: those that applied to anything within the longest retention, and always the newest of each partition
 INSERT INTO topk.adoption SELECT :src, p, v, v * 100, now() - (500 - v * 20) * interval '1 day' FROM generate_series(0, 1) p, generate_series(1, 4 + p * 8) v;
 SELECT topk.trim(:src) AS more;
@@ -79,7 +153,7 @@ SELECT topk.collect_lists(:src) AS collected;
 SELECT dimension, value FROM topk.list WHERE source_id = :src ORDER BY list_id;
 
 SELECT topk.drop_source('s'), topk.drop_source('other');
-SELECT count(*) FROM topk.dead_letter, topk.late_event;
+SELECT (SELECT count(*) FROM topk.dead_letter_row) AS rows, (SELECT count(*) FROM topk.dead_letter_block) AS blocks, (SELECT count(*) FROM topk.late_event) AS late;
 DROP VIEW kept, fence;
 -- numbers begin anew for whatever test comes next
 DROP EXTENSION topk CASCADE;
