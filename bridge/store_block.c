@@ -130,8 +130,9 @@ time_array(const StoreBlock *block)
 StoreInsert *
 store_block_begin(void)
 {
-	static const char *const columns[] = {"dead_letter_id", "source_id",     "partition", "topic",    "reason",      "bytes",
-										  "kafka_offsets", "keys",      "payloads", "kafka_times", NULL};
+	static const char *const columns[] = {
+		"dead_letter_id", "source_id", "partition", "topic",       "reason", "bytes",
+		"kafka_offsets",  "keys",      "payloads",  "kafka_times", NULL};
 
 	return store_insert_begin("dead_letter_block", columns, BATCH_BLOCKS);
 }
