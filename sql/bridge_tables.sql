@@ -75,7 +75,7 @@ CREATE TABLE topk.source (
     capacity         integer NOT NULL,
     late_policy      text NOT NULL DEFAULT 'drop',       -- drop, keep: what becomes of events that are too late
     letter_retention interval NOT NULL DEFAULT '7 days', -- of topk.dead_letter and topk.late_event, and
-    letter_max_bytes bigint NOT NULL DEFAULT 1073741824, -- what either may hold
+    letter_max_bytes bigint NOT NULL DEFAULT 1073741824, -- what either may hold, before compression
     max_values       integer NOT NULL DEFAULT 10000,     -- of a dimension, on one day, of one tenant
     max_tenants      integer NOT NULL DEFAULT 10000,     -- without settings of their own
     created_at       timestamptz NOT NULL DEFAULT now()

@@ -42,6 +42,8 @@ for my $partition (0, 1)
     # few of their kind; too long for a block, in the key or in the payload, and beyond what is kept
     splice @messages, 100, 0, map { [ undef, event(',"timestamp":"never"', '"/a"'), 'bad_time' ] } 1 .. 5;
     splice @messages, 200, 0, [ undef, 'not JSON ' . 'y' x 3000, 'bad_json' ], [ 'k' x 3000, 'nor this', 'bad_json' ];
+    # a block of these stays too large for a page
+    splice @messages, 500, 0, map { [ undef, 'not JSON ' . join('', map { md5_hex("$partition $_") } 50 * $_ .. 50 * $_ + 46), 'bad_json' ] } 1 .. 60;
     splice @messages, 900, 0, [ undef, 'not JSON ' . 'z' x 70_000, 'bad_json' ];
     $kafka->produce('events', [ '-K', '|' ], map { "$partition\t" . (defined $_->[0] ? "$_->[0]|" : '') . $_->[1] } @messages);
     $log{$partition} = \@messages;
@@ -93,6 +95,8 @@ SKIP:
     is($pipeline->value(q{SELECT bool_and(pg_column_compression(payloads) = 'lz4' AND pg_column_size(b.*) < 8160) FROM topk.dead_letter_block b WHERE reason = 'no_time'}),
         't', 'alike ones are compressed to less than a page');
 }
+
+is($pipeline->value(q{SELECT pg_relation_size(reltoastrelid) > 0 FROM pg_class WHERE oid = 'topk.dead_letter_block'::regclass}), 't', 'what does not fit into a page is out of line');
 
 # ---- a check that the blocks violate holds the flush, like any other error ----
 
