@@ -267,7 +267,7 @@ CREATE TABLE topk.archive (
 );
 
 -- Dead letters, which people read in the view topk.dead_letter (bridge_dead_letters.sql).  Many of one partition and
--- reason are kept in one row, a block, which costs a tenth of a row for each of them.  Whatever changes a letter of a
+-- reason are kept in one row, a block, where each costs a fifth of what a row of its own would.  Whatever changes a letter of a
 -- block moves all of it into rows first (topk.unpack_letters).  A number from the sequence is for a row, or for the first letter of a block: the
 -- others have the next ones.
 CREATE SEQUENCE topk.dead_letter_id INCREMENT BY 64; -- the most letters of a block (bridge/store_block.h)
