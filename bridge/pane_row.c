@@ -8,7 +8,7 @@
 #include "pane_set.h"
 
 #define MIN_PIECE_ENTRIES 64           /* fewer are cheap to write again */
-#define MOST_EXACT_PER_WORKING_ENTRY 8 /* where pieces and a row written anew cost about the same WAL */
+#define MOST_EXACT_PER_WORKING_ENTRY 6 /* where pieces and a row written anew cost about the same WAL */
 
 uint64_t
 tk_most_exact(uint32_t capacity)

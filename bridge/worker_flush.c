@@ -328,17 +328,18 @@ messages_left(Worker *worker)
 	return n;
 }
 
-/* Whether a flush whose time has come can wait, because the end of the log is far. */
+/* Whether a flush whose time has come can wait: what is left takes long to read, if not as long as an
+ * interval. */
 static bool
 may_wait(Worker *worker, int64 now)
 {
 	int64 interval = worker->config->flush_interval;
 	int64 longest = Max(interval, Min(BACKLOG_INTERVALS * interval, MAX_BACKLOG_INTERVAL));
-	int64 read = messages_read(worker);
-	int64 left = messages_left(worker);
+	double intervals = Max((double) (now - worker->last_flush) / (double) interval, 1);
 
-	worker->catching_up = left > Max(read / 10, MIN_BACKLOG);
-	return worker->catching_up && left > read / 2 && now + interval <= worker->last_flush + longest;
+	worker->catching_up =
+		(double) messages_left(worker) > Max((double) messages_read(worker) / intervals / 4, MIN_BACKLOG);
+	return worker->catching_up && now + interval <= worker->last_flush + longest;
 }
 
 /* The end of a backlog is not left waiting for the next interval: that is when it becomes fresh. */
