@@ -409,8 +409,8 @@ main(void)
 	check_same_bytes(40, 20);
 	check_same_bytes(700, 500);
 	check_same_bytes(5000, 100);
-	check_same_bytes(8192, 9000);
-	check_same_bytes(8193, 9000);
+	check_same_bytes(6144, 9000);
+	check_same_bytes(6145, 9000);
 	check_same_bytes(20000, 60);
 	check_same_bytes(MAX_UPDATES, 9000);
 	tap_ok(wrong == 0, "%d things were wrong", wrong);
