@@ -8,7 +8,8 @@
 # into one partition of the same topic twenty times a second; their item is the minute of sending, so that a count of
 # n says that the first n of that minute are there.  Two pollers look every few milliseconds: one in the database
 # (topk.top of the open hour), one in Redis (the zset of that hour).  A probe's latency runs from just before it is
-# handed to the producer to the end of the query that first saw it.
+# handed to the producer to the end of the query that first saw it.  Beside them what a flush takes, and how many rows
+# of topk.live one writes.
 
 use strict;
 use warnings;
@@ -35,6 +36,7 @@ my $redis = TopK::Test::Redis->start("$dir/redis");
 # Watches the probes from inside the database, and notes each new count.
 my $watch = <<'SQL';
 CREATE TABLE seen (item text, count bigint, at timestamptz, PRIMARY KEY (item, count));
+CREATE TABLE flush (at timestamptz PRIMARY KEY, ms double precision, rows bigint);
 CREATE PROCEDURE watch(seconds integer) LANGUAGE plpgsql AS $$
 DECLARE
     until timestamptz := clock_timestamp() + seconds * interval '1 second';
@@ -42,6 +44,9 @@ BEGIN
     WHILE clock_timestamp() < until LOOP
         INSERT INTO seen SELECT t.item, t.estimate, clock_timestamp() FROM topk.top('clicks', '1-hour', 'probe') t
         ON CONFLICT DO NOTHING;
+        INSERT INTO flush SELECT w.last_flush_at, w.last_flush_ms, l.rows FROM topk.worker w,
+            LATERAL (SELECT count(*) AS rows FROM topk.live GROUP BY version ORDER BY version DESC LIMIT 1) l
+        WHERE w.worker = 0 AND w.last_flush_at > (SELECT coalesce(max(at), '-infinity') FROM flush);
         COMMIT;
         PERFORM pg_sleep(0.003);
     END LOOP;
@@ -137,6 +142,8 @@ sub measure
     note "flush interval $interval, $rate events/s, $workers worker(s), lag at the end ",
       $pipeline->value('SELECT lag FROM topk.stat_source');
     note '  CPU in ms a second: ', join ', ', map { sprintf '%s %.0f', $_, ($later->{$_} - ($cpu->{$_} // 0)) / $took * 1000 } grep { /^topk/ } sort keys %{$later};
+    note '  a flush of the first worker: ', $pipeline->value(q{SELECT format('p50 %s, p99 %s ms; rows written: p50 %s', ms[1]::numeric(9, 1), ms[2]::numeric(9, 1), rows)
+        FROM (SELECT percentile_cont('{0.5, 0.99}'::float8[]) WITHIN GROUP (ORDER BY ms) AS ms, percentile_disc(0.5) WITHIN GROUP (ORDER BY rows) AS rows FROM flush) f});
     report('SQL', latencies($sent, \%in_sql));
     report('Redis', latencies($sent, $in_redis));
     $pipeline->node->stop;

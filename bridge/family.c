@@ -136,6 +136,18 @@ apply_rules(TkFamily *family, TkTenant *owner)
 		family->across[i]->left_out = !has_dimension(owner->rules, family->dimensions[i]);
 }
 
+/* A pane of the topic is exact up to tk_most_exact updates, and this worker's part of it up to its share of
+ * them. */
+static uint64_t
+share_of_exact(const TkPaneSet *set, uint32_t capacity)
+{
+	const TkLimits *limits = set->limits;
+
+	if (limits == NULL || limits->n_partitions >= limits->topic_partitions)
+		return tk_most_exact(capacity);
+	return tk_most_exact(capacity) * (uint64_t) limits->n_partitions / (uint64_t) limits->topic_partitions;
+}
+
 static TkFamily *
 create_family(TkPaneSet *set, int shape, const TkText *tenant, TkTenant *owner, uint64_t hash)
 {
@@ -153,6 +165,7 @@ create_family(TkPaneSet *set, int shape, const TkText *tenant, TkTenant *owner, 
 	family->capacity = set->capacity;
 	if (owner != NULL)
 		apply_rules(family, owner);
+	family->most_exact = share_of_exact(set, family->capacity);
 	tk_index_add(&set->families, hash, family);
 	*set->last_new_family = family;
 	set->last_new_family = &family->next_new;

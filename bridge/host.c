@@ -76,7 +76,7 @@ override_settings(void)
 		{"row_security", "off"},
 		{"client_encoding", "UTF8"}, /* that of the database, in which store_letter.c copies text */
 		/* in a deadlock with somebody's DDL it is a step that gives way, and is tried again */
-		{"deadlock_timeout", "100ms"},
+		{"deadlock_timeout", "10ms"},
 	};
 
 	for (int i = 0; i < lengthof(settings); i++)

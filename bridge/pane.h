@@ -18,9 +18,9 @@
  * A pane's rows.  What a flush writes are rows, each with an incarnation number that is never used twice: the
  * run number of the worker (from a sequence) in its upper 32 bits, a count in the lower.  Which rows a pane
  * ends with is a function of its updates alone, and does not depend on when it was flushed:
- *   - while its updates are no more than tk_most_exact, in pieces, which are exact.  However they are
- * divided, together they are the pane, of which nothing is lost.  A pane that stays open is written anew with
- * each flush; one that fills slowly is cheaper to keep in pieces;
+ *   - while its updates are no more than tk_most_exact (the worker's share of that), in pieces, which are
+ * exact.  However they are divided, together they are the pane, of which nothing is lost.  A pane that stays
+ * open is written anew with each flush; one that fills slowly is cheaper to keep in pieces;
  *   - from then on whole: one row takes the place of all pieces, and stops growing at the capacity.
  *
  * Memory: everything is allocated through the allocator passed in; tk_pane_set_bytes tells how much is held.
@@ -85,7 +85,8 @@ struct TkFamily
 	int shape;          /* private: the item type's index */
 	uint32_t k;         /* of all its sketches */
 	uint32_t capacity;
-	TkList *values; /* its lists of values, along next_of_family */
+	uint64_t most_exact; /* tk_most_exact, or this worker's share of it */
+	TkList *values;      /* its lists of values, along next_of_family */
 	/* With limits only (tenant.h): */
 	TkTenant *owner;
 	TkFamily *next_of_tenant;
@@ -181,7 +182,7 @@ TkPane *tk_pane_next_dirty(TkPaneSet *set, size_t *cursor);
 /* True if nothing will be added to the row any more. */
 bool tk_row_is_sealed(const TkPane *pane, const TkRow *row);
 
-/* Up to so many updates a pane is in pieces. */
+/* Up to so many updates a pane is in pieces; the workers of a topic share them out by their partitions. */
 uint64_t tk_most_exact(uint32_t capacity);
 
 /* The flush committed: changed panes become written and unchanged, sealed ones are forgotten. */

@@ -8,7 +8,7 @@
 #include "pane_set.h"
 
 #define MIN_PIECE_ENTRIES 64           /* fewer are cheap to write again */
-#define MOST_EXACT_PER_WORKING_ENTRY 8 /* where pieces and a row written anew cost about the same WAL */
+#define MOST_EXACT_PER_WORKING_ENTRY 6 /* where pieces and a row written anew cost about the same WAL */
 
 uint64_t
 tk_most_exact(uint32_t capacity)
@@ -125,7 +125,7 @@ tk_rows_count(TkPaneSet *set, TkPane *pane, const TkText *item, uint64_t hash, u
 {
 	TkStatus status;
 
-	if (++pane->updates > tk_most_exact(pane->list->family->capacity))
+	if (++pane->updates > pane->list->family->most_exact)
 		return become_whole(set, pane);
 	status = prepare_piece(set, pane);
 	if (status != TK_OK)
@@ -144,7 +144,7 @@ tk_rows_copy(TkPaneSet *set, TkPane *pane, const TkPane *from)
 	if (pane->whole)
 		return TK_OK;
 	pane->updates += from->updates;
-	if (from->whole || pane->updates > tk_most_exact(pane->list->family->capacity))
+	if (from->whole || pane->updates > pane->list->family->most_exact)
 		return become_whole(set, pane);
 	for (const TkRow *row = from->rows; row != NULL && status == TK_OK; row = row->next)
 	{

@@ -47,7 +47,7 @@ typedef struct TkLimits
 	TkTenantRules unlisted;
 	uint32_t max_tenants; /* unlisted ones */
 	int n_partitions;     /* of this worker */
-	int topic_partitions; /* that share a quota evenly */
+	int topic_partitions; /* that share a quota evenly, and what is exact of a pane */
 } TkLimits;
 
 /* Of one tenant on one of the worker's partitions.  The counts begin at 0 after each flush. */

@@ -339,6 +339,7 @@ run_session(Worker *worker)
 
 	worker->watermark = TK_NO_TIME;
 	worker->last_flush = 0;
+	worker->catching_up = false;
 	worker->next_flush = now;
 	worker->next_news = now;
 	worker->recent_events = 0;
@@ -358,7 +359,7 @@ run_session(Worker *worker)
 		now = host_now();
 		verdict = read_batch(worker, now, &n);
 		if (verdict == GO_ON)
-			verdict = worker_flush_if_due(worker, now);
+			verdict = worker_flush_if_due(worker, now, n == 0);
 		if (verdict == GO_ON)
 			verdict = check_topic(worker, now);
 		if (verdict != GO_ON)

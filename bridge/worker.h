@@ -41,6 +41,7 @@ typedef struct Worker
 	int topic_partitions;
 	int64 next_flush;
 	int64 last_flush;
+	bool catching_up; /* when a flush was last due it was well behind its log */
 	int64 next_log_end_check;
 	int64 next_partitions_check;
 	int64 next_news;
@@ -104,7 +105,8 @@ extern bool worker_intern(StoreSession *session, MemoryContext context, HostErro
 /* Flushes, again and again if need be.  GO_ON once it has committed. */
 extern Verdict worker_flush(Worker *worker);
 
-/* Seals, looks at the ends of the logs, and flushes, if it is time for that and there is something to say. */
-extern Verdict worker_flush_if_due(Worker *worker, int64 now);
+/* Seals, looks at the ends of the logs, and flushes, if it is time for that and there is something to say.
+ * drained: nothing more is there to be read. */
+extern Verdict worker_flush_if_due(Worker *worker, int64 now, bool drained);
 
 #endif

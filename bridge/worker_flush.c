@@ -19,6 +19,12 @@
 #define MAX_LETTER_BYTES (32 * 1024 * 1024) /* flush early rather than hold more letters */
 #define LISTS_PER_STEP 1000
 
+/* Far behind its log, where nothing is fresh, a worker flushes less often: panes are written once rather than
+ * often. */
+#define BACKLOG_INTERVALS 4
+#define MAX_BACKLOG_INTERVAL (10 * TK_US_PER_SECOND)
+#define MIN_BACKLOG 1000 /* messages: what is in flight is none */
+
 /* Gives ids to new families, each in a transaction of its own, so that a flush never waits for another's. */
 static bool
 intern_families(StoreSession *session, MemoryContext context, HostError *error)
@@ -296,15 +302,64 @@ note_log_ends(Worker *worker)
 	}
 }
 
+/* Messages since the last flush, and up to the best known ends. */
+static int64
+messages_read(const Worker *worker)
+{
+	int64 n = 0;
+
+	for (int i = 0; i < worker->session.n_partitions; i++)
+		n += worker->session.partitions[i].next_offset - worker->session.partitions[i].stored_offset;
+	return n;
+}
+
+static int64
+messages_left(Worker *worker)
+{
+	int64 n = 0;
+
+	note_log_ends(worker);
+	for (int i = 0; i < worker->session.n_partitions; i++)
+	{
+		const StorePartition *p = &worker->session.partitions[i];
+
+		n += Max(p->log_end - p->next_offset, 0);
+	}
+	return n;
+}
+
+/* Whether a flush whose time has come can wait: what is left takes long to read, if not as long as an
+ * interval. */
+static bool
+may_wait(Worker *worker, int64 now)
+{
+	int64 interval = worker->config->flush_interval;
+	int64 longest = Max(interval, Min(BACKLOG_INTERVALS * interval, MAX_BACKLOG_INTERVAL));
+	double intervals = Max((double) (now - worker->last_flush) / (double) interval, 1);
+
+	worker->catching_up =
+		(double) messages_left(worker) > Max((double) messages_read(worker) / intervals / 4, MIN_BACKLOG);
+	return worker->catching_up && now + interval <= worker->last_flush + longest;
+}
+
+/* The end of a backlog is not left waiting for the next interval: that is when it becomes fresh. */
+static bool
+has_caught_up(Worker *worker)
+{
+	return worker->catching_up && messages_left(worker) == 0;
+}
+
 /* A flush, if it is time for one and there is something to say. */
 Verdict
-worker_flush_if_due(Worker *worker, int64 now)
+worker_flush_if_due(Worker *worker, int64 now, bool drained)
 {
 	bool squeezed = short_of_memory(worker);
+	bool early =
+		squeezed || worker->intake->letter_bytes >= MAX_LETTER_BYTES || (drained && has_caught_up(worker));
 	int sealed;
 	Verdict verdict;
 
-	if (now < worker->next_flush && !squeezed && worker->intake->letter_bytes < MAX_LETTER_BYTES)
+	if (now < worker->next_flush && !early)
 		return GO_ON;
 	worker->next_flush = now + worker->config->flush_interval;
 	worker_report_logs(worker);
@@ -313,7 +368,8 @@ worker_flush_if_due(Worker *worker, int64 now)
 		return verdict;
 	if (!check_log_ends(worker, now))
 		return worker_flush(worker) == EXIT ? EXIT : AGAIN; /* the next session will see how it is */
-	note_log_ends(worker);
+	if (may_wait(worker, now) && !early)
+		return GO_ON;
 	sealed = seal(worker, squeezed, now);
 	if (sealed == 0 && !any_partition_changed(worker) && now - worker->last_flush < HEARTBEAT)
 		return GO_ON;

@@ -8,10 +8,7 @@
 #include "topk_value.h"
 
 #include "access/detoast.h"
-#include "access/toast_internals.h"
 #include "utils/memutils.h"
-
-TOPK_FUNCTION(topk_compress);
 
 static void *
 AllocFrom(void *context, size_t size)
@@ -210,29 +207,4 @@ TopkEncode(const TkSketch *sketch, TkEncodeMode mode)
 	TopkCheck(tk_sketch_encode(sketch, mode, &allocator, VARHDRSZ, &flat, &len));
 	SET_VARSIZE(flat, VARHDRSZ + len);
 	return PointerGetDatum(flat);
-}
-
-/* Below this the header of a compressed value and the work are not worth it. */
-#define MIN_COMPRESSED_BYTES 256
-
-/*
- * A sketch in PostgreSQL's compressed form, by lz4 where that is built in, so that a row of it stays small in
- * tables whose toast_tuple_target is so high that they neither compress nor move it.
- */
-Datum
-topk_compress(PG_FUNCTION_ARGS)
-{
-	Datum value = PG_GETARG_DATUM(0);
-
-#ifdef USE_LZ4
-	if (!VARATT_IS_EXTENDED(DatumGetPointer(value)) &&
-		VARSIZE(DatumGetPointer(value)) >= MIN_COMPRESSED_BYTES)
-	{
-		Datum compressed = toast_compress_datum(value, TOAST_LZ4_COMPRESSION);
-
-		if (DatumGetPointer(compressed) != NULL)
-			return compressed;
-	}
-#endif
-	return value;
 }

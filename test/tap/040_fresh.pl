@@ -1,5 +1,6 @@
 # What a flush commits is soon in Redis, because the worker wakes the publisher; and within a second or so when it
-# cannot, because the pid that it knows is nobody's or somebody else's.
+# cannot, because the pid that it knows is nobody's or somebody else's.  The end of a backlog does not wait for the
+# next flush interval.
 
 use strict;
 use warnings;
@@ -12,6 +13,7 @@ use TopK::Test::Pipeline;
 use TopK::Test::Redis;
 
 use constant { EVENTS => 15, POLL => 1.0 };    # seconds between looks of a publisher that nobody wakes
+use constant { BACKLOG => 100_000, LONG => 60 };    # a flush interval, in seconds
 
 my $dir   = PostgreSQL::Test::Utils::tempdir_short();
 my $kafka = TopK::Test::Kafka->start("$dir/kafka");
@@ -73,6 +75,17 @@ for my $pid ($session_pid, 2**30)
     cmp_ok($polled, '>', $woken, '... which takes longer');
 }
 is($session->query_safe('SELECT pg_backend_pid()'), $session_pid, 'the session whose latch was set is well');
+
+# ---- a backlog ----
+
+$pipeline->value(q{SELECT topk.pause('clicks')});
+$pipeline->value(q{SELECT topk.alter_source('clicks', flush_interval => '} . LONG . q{ seconds')});
+$kafka->generate('events', '--events' => BACKLOG, '--partitions' => 1, '--start' => '2025-03-01T10:00:00Z', '--span' => 60);
+my $events  = $pipeline->value('SELECT events FROM topk.partition');
+my $resumed = time;
+$pipeline->value(q{SELECT topk.resume('clicks')});
+$pipeline->wait_for('SELECT events FROM topk.partition', $events + BACKLOG);
+cmp_ok(time - $resumed, '<', LONG / 2, sprintf 'a backlog is in SQL as soon as it is read: after %.0f s', time - $resumed);
 
 $session->quit;
 $pipeline->node->stop;
