@@ -19,19 +19,29 @@ use Time::HiRes qw(sleep);
 
 our @EXPORT_OK = qw(drain_rate cpu_by_kind our_cpu main_cpu peak_memory resident_memory anonymous_memory wal_position wal_since machine);
 
-# The rate between the first and the last commit of a drain, by the server's clock.
+# The rate from the first commit of a drain to the last, by the server's clock.  What each worker's first commit brought
+# was read before, and is left out.
 sub drain_rate
 {
     my ($pipeline, $events) = @_;
-    my ($first, $first_events, $last, $seen) = (0, 0, 0, 0);
+    my (%first, $last);
+    my $seen = 0;
     while ($seen < $events)
     {
-        my ($read, $at) = split /\|/, $pipeline->value('SELECT coalesce(sum(events), 0), coalesce(extract(epoch FROM max(updated_at)), 0) FROM topk.partition');
-        ($first, $first_events) = ($at, $read) if !$first && $read > 0;
-        ($seen, $last) = ($read, $at);
+        $seen = 0;
+        for my $row (split /\n/, $pipeline->value('SELECT p.partition % s.workers, sum(p.events), coalesce(extract(epoch FROM max(p.updated_at)), 0)
+            FROM topk.partition p JOIN topk.source s USING (source_id) GROUP BY 1'))
+        {
+            my ($worker, $read, $at) = split /\|/, $row;
+            $first{$worker} //= { at => $at, read => $read } if $read > 0;
+            $last = $at if $read > 0 && (!$last || $at > $last);
+            $seen += $read;
+        }
         sleep 0.1;
     }
-    return $last > $first ? ($events - $first_events) / ($last - $first) : 0;
+    my $begin = (sort { $a <=> $b } map { $_->{at} } values %first)[0];
+    $seen -= $_->{read} for values %first;
+    return $last > $begin ? $seen / ($last - $begin) : 0;
 }
 
 # CPU seconds so far of each process of the server, by what it is; what belongs to nobody above is 'other'.
