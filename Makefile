@@ -84,7 +84,7 @@ unit: $(UNIT_TESTS)
 
 REGRESS ?= $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
 
-# libFuzzer targets, each for FUZZ_SECONDS, or for FUZZ_RUNS executions; what they find is kept in build/fuzz.
+# libFuzzer targets, each for FUZZ_SECONDS (0: no limit), or for FUZZ_RUNS executions; what they find is kept in build/fuzz.
 FUZZ_SECONDS ?= 60
 FUZZ_RUNS ?= -1
 FUZZERS = $(patsubst test/fuzz/%_fuzz.c,%,$(wildcard test/fuzz/*_fuzz.c)) $(patsubst test/fuzz/%_fuzz.cc,%,$(wildcard test/fuzz/*_fuzz.cc))

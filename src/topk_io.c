@@ -69,8 +69,11 @@ topk_out(PG_FUNCTION_ARGS)
 {
 	bytea *flat = PG_GETARG_BYTEA_PP(0);
 	size_t len = VARSIZE_ANY_EXHDR(flat);
-	char *string = palloc(2 + 2 * len + 1);
+	char *string;
 
+	/* beyond half a gigabyte it would be no value of type text */
+	TopkCheck(AllocSizeIsValid(VARHDRSZ + 2 + 2 * len) ? TK_OK : TK_TOO_LARGE);
+	string = palloc(2 + 2 * len + 1);
 	memcpy(string, "\\x", 2);
 	hex_encode(VARDATA_ANY(flat), len, string + 2);
 	string[2 + 2 * len] = '\0';
