@@ -40,6 +40,8 @@ CREATE UNLOGGED TABLE groups_many AS
 CREATE UNLOGGED TABLE pane AS
     SELECT n * 1440 / (:rows + 1) AS minute, topk_agg(item, 100, 1, 300) AS s, topk_agg(item, 100, 1, 1024) AS large
     FROM (SELECT item, row_number() OVER () AS n FROM zipf_1_0) t GROUP BY 1;
+CREATE UNLOGGED TABLE pane_0_8 AS
+    SELECT n * 1440 / (:rows + 1) AS minute, topk_agg(item) AS s FROM (SELECT item, row_number() OVER () AS n FROM zipf_0_8) t GROUP BY 1;
 
 CREATE UNLOGGED TABLE truth AS
     SELECT 'zipf_0_8' AS stream, item, count(*) AS f FROM zipf_0_8 GROUP BY item

@@ -1,9 +1,11 @@
 """ClickHouse and DuckDB on the rows of the SQL bench, inside this process, where their packages are installed.
 
 Both keep columns, so reading is cheaper for them than for a table of rows: what can be compared is the time beyond
-each one's own floor, here the summed length of the items. One thread each.
+each one's own floor, here the summed length of the items. One thread each. Their peak memory is by how much this
+process grows while it runs the query.
 """
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -48,11 +50,29 @@ def export(stream, path):
         subprocess.run(["psql", "-XAtqc", f"COPY {stream} TO STDOUT"], stdout=file, check=True)
 
 
-def measure(rows, rounds, heading, row):
-    heading("Others on the same rows (ns/row beyond each one's own floor, one thread)", "", "zipf_0_8", "zipf_1_0", "zipf_1_5")
+def kilobytes(field):
+    with open("/proc/self/status", encoding="ascii") as file:
+        return int(re.search(rf"^{field}:\s+(\d+)", file.read(), re.MULTILINE).group(1))
+
+
+def extra_megabytes(run, query):
+    """By how much the process grows at its peak while it runs the query."""
+    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+        file.write("5")  # the peak begins anew
+    before = kilobytes("VmRSS")
+    run(query)
+    return (kilobytes("VmHWM") - before) // 1024
+
+
+def measure(rows, rounds, ours, heading, row):
+    """ours: what topk_agg takes over its floor for each stream."""
+    streams = ("zipf_0_8", "zipf_1_0", "zipf_1_5")
+    heading("Others on the same rows (ns/row beyond each one's own floor, one thread; x: times what `topk_agg(item)` took beyond its own)",
+            "", *streams, "peak memory, MB")
     for name, open_peer, floor, top in PEERS:
         cells = []
-        for stream in ("zipf_0_8", "zipf_1_0", "zipf_1_5"):
+        megabytes = ""
+        for stream in streams:
             with tempfile.TemporaryDirectory() as directory:
                 path = os.path.join(directory, "stream.tsv")
                 export(stream, path)
@@ -61,6 +81,9 @@ def measure(rows, rounds, heading, row):
                 except ImportError:
                     cells.append("not installed")
                     continue
+                run(floor)
+                megabytes = max(megabytes or 0, extra_megabytes(run, top))
                 times = best(run, (floor, top), rounds)
-                cells.append(f"{1e9 * (times[1] - times[0]) / rows:.1f}")
-        row(name, *cells)
+                over_floor = 1e9 * (times[1] - times[0]) / rows
+                cells.append(f"{over_floor:.1f} ({over_floor / ours[stream]:.2f}x)")
+        row(name, *cells, megabytes)

@@ -44,44 +44,15 @@ ReceiveBytes(const void *bytes, size_t len)
 	return PointerGetDatum(cstring_to_text_with_len(bytes, (int) len));
 }
 
-static int
-HexDigit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
-/* Decode pairs of digits up to the string's end. False if they are not pairs of digits. */
-static bool
-DecodeHex(const char *digits, uint8 *bytes)
-{
-	for (; *digits != '\0'; digits += 2)
-	{
-		int high = HexDigit(digits[0]);
-		int low = high < 0 ? -1 : HexDigit(digits[1]);
-
-		if (low < 0)
-			return false;
-		*bytes++ = (uint8) (high << 4 | low);
-	}
-	return true;
-}
-
 Datum
 topk_in(PG_FUNCTION_ARGS)
 {
 	const char *string = PG_GETARG_CSTRING(0);
-	bool prefixed = string[0] == '\\' && string[1] == 'x';
-	size_t len = prefixed ? strlen(string + 2) / 2 : 0;
-	bytea *flat = palloc(VARHDRSZ + len);
+	size_t len = strlen(string);
+	bytea *flat = palloc(VARHDRSZ + len / 2);
 	TkStatus status;
 
-	if (!prefixed || !DecodeHex(string + 2, (uint8 *) VARDATA(flat)))
+	if (!tk_hex_read(string, len, (uint8_t *) VARDATA(flat), &len))
 		ereturn(fcinfo->context, (Datum) 0, errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
 				errmsg("invalid input syntax for type %s", "topk"),
 				errdetail("The text form is \\x and pairs of hexadecimal digits."));
@@ -98,8 +69,11 @@ topk_out(PG_FUNCTION_ARGS)
 {
 	bytea *flat = PG_GETARG_BYTEA_PP(0);
 	size_t len = VARSIZE_ANY_EXHDR(flat);
-	char *string = palloc(2 + 2 * len + 1);
+	char *string;
 
+	/* beyond half a gigabyte it would be no value of type text */
+	TopkCheck(AllocSizeIsValid(VARHDRSZ + 2 + 2 * len) ? TK_OK : TK_TOO_LARGE);
+	string = palloc(2 + 2 * len + 1);
 	memcpy(string, "\\x", 2);
 	hex_encode(VARDATA_ANY(flat), len, string + 2);
 	string[2 + 2 * len] = '\0';

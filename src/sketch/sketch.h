@@ -285,6 +285,16 @@ extern TkStatus tk_sketch_encode(const TkSketch *s, TkEncodeMode mode, const TkA
  */
 extern TkStatus tk_sketch_decode(const TkAllocator *alloc, const void *bytes, size_t len, TkSketch **out);
 
+/* ---- hex.c ---- */
+
+/*
+ * Read the text form: "\x" and a stored form in hexadecimal digits of either case, two for each byte and
+ * nothing between them. `bytes` has room for len / 2 of them; *bytes_len is how many were written. False if
+ * the text is none, whatever it may have written to `bytes`. Whether they are a sketch is for
+ * tk_sketch_decode. O(len).
+ */
+extern bool tk_hex_read(const char *text, size_t len, uint8_t *bytes, size_t *bytes_len);
+
 /* ---- view.c: reading stored forms where they lie ---- */
 
 /*

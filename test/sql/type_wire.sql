@@ -59,24 +59,72 @@ SELECT octet_length(s::bytea) <= (SELECT sum(octet_length(item) + 4.5) + 32 FROM
 SELECT octet_length(topk_agg('0123456789abcde' || i)::bytea) <= 256 AS ten_items FROM generate_series(0, 9) i;
 SELECT attstorage FROM pg_attribute WHERE attrelid = 'sketch'::regclass AND attname = 's';
 
--- each byte changed, each truncation, bytes too many: an error with the right code, or a sketch that all functions can read
-CREATE FUNCTION pg_temp.read_all(s topk) RETURNS bigint LANGUAGE sql AS $$
-    SELECT topk_total(s) + topk_max_error(s) + topk_k(s) + topk_capacity(s) + length(s::text) + length(s::jsonb::text)
-        + (SELECT count(*) FROM topk_items(s, 10)) + (SELECT count(*) FROM topk_heavy_hitters(s, 0.1))
-        + (topk_total(s || s) & 1) + topk_capacity(topk_merge(x)) + topk_k(topk_merge(x))
-    FROM (VALUES (s), (NULL), (s)) v(x)
-$$;
-CREATE FUNCTION pg_temp.try(bytes bytea, as_text boolean) RETURNS text LANGUAGE plpgsql AS $$
+-- each byte changed, each truncation, bytes too many: an error with the right code, or a sketch that serves every function and aggregate
+CREATE FUNCTION pg_temp.read_all(s topk) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM topk_total(s), topk_max_error(s), topk_k(s), topk_capacity(s), topk_is_exact(s), topk_item_type(s), s::text, s::jsonb, s::bytea,
+        topk_send(s), topk_hash(s), s = s, s <> s, topk_final(s), topk_heavy_hitters_complete(s, 0.1);
+    PERFORM topk_agg(item, 10, lower_bound) FROM topk_items(s, 10);
+    PERFORM topk_agg(item, 10, lower_bound, 20) FROM topk_heavy_hitters(s, 0.1);
+    CASE topk_item_type(s)
+        WHEN 'text' THEN
+            PERFORM topk_estimate(s, 'a'), topk_from_datasketches(topk_to_datasketches(s));
+        WHEN 'bigint' THEN
+            PERFORM topk_estimate(s, 256), topk_from_datasketches(topk_to_datasketches(s), 'bigint');
+            PERFORM topk_agg(item) FROM topk_items_bigint(s, 10);
+        WHEN 'uuid' THEN
+            PERFORM topk_estimate(s, '01234567-89ab-cdef-0123-456789abcdef'::uuid);
+            PERFORM topk_agg(item) FROM topk_items_uuid(s, 10);
+    END CASE;
+END $$;
+-- what adds to a sketch may come to a total that is out of range, and to no other error
+CREATE FUNCTION pg_temp.add_all(s topk) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    way int;
+BEGIN
+    FOR way IN 1..4 LOOP
+        BEGIN
+            CASE way
+                WHEN 1 THEN PERFORM s || s;
+                WHEN 2 THEN PERFORM topk_merge(x), topk_total(topk_merge(x)) FROM (VALUES (s), (NULL), (s)) v(x);
+                WHEN 3 THEN PERFORM topk_merge(x) OVER (ORDER BY n ROWS 1 PRECEDING) FROM (VALUES (1, s), (2, NULL), (3, s), (4, s)) v(n, x);
+                WHEN 4 THEN PERFORM CASE topk_item_type(s) WHEN 'text' THEN topk_add(s, 'new') WHEN 'bigint' THEN topk_add(s, 77)
+                    ELSE topk_add(s, '01234567-89ab-cdef-0123-000000000000'::uuid) END;
+            END CASE;
+        EXCEPTION WHEN numeric_value_out_of_range THEN
+            NULL;
+        END;
+    END LOOP;
+END $$;
+-- bytes that nobody has checked, as a damaged page would have them
+CREATE FUNCTION pg_temp.damaged(bytea, int DEFAULT 1) RETURNS topk LANGUAGE internal IMMUTABLE STRICT AS 'bytea_substr_no_len';
+CREATE FUNCTION pg_temp.try(bytes bytea, form text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     s topk;
 BEGIN
-    s := CASE WHEN as_text THEN bytes::text::topk ELSE bytes::topk END;
-    RETURN CASE WHEN pg_temp.read_all(s) IS NULL THEN 'no answer' ELSE 'read' END;
-EXCEPTION
-    WHEN numeric_value_out_of_range THEN
-        RETURN 'read';   -- s || s
-    WHEN OTHERS THEN
-        RETURN SQLSTATE;
+    s := CASE form WHEN 'text' THEN bytes::text::topk WHEN 'binary' THEN bytes::topk ELSE pg_temp.damaged(bytes) END;
+    PERFORM pg_temp.read_all(s);
+    PERFORM pg_temp.add_all(s);
+    RETURN 'read';
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE;
+END $$;
+CREATE FUNCTION pg_temp.try_each(bytes bytea) RETURNS TABLE (call text, outcome text) LANGUAGE plpgsql AS $$
+BEGIN
+    FOREACH call IN ARRAY ARRAY['topk_total($1)', 'topk_max_error($1)', 'topk_k($1)', 'topk_capacity($1)', 'topk_is_exact($1)', 'topk_item_type($1)',
+        'topk_send($1)', '$1::text', '$1::jsonb', 'topk_hash($1)', '$1 = $1', 'topk_final($1)', 'topk_items($1, 10)', 'topk_items_bigint($1)',
+        'topk_items_uuid($1)', 'topk_heavy_hitters($1, 0.1)', 'topk_heavy_hitters_complete($1, 0.1)', 'topk_estimate($1, ''a'')',
+        'topk_estimate($1, 256)', 'topk_add($1, ''new'')', 'topk_add($1, 77)', '$1 || $1', 'topk_merge($1)', 'topk_merge($1) OVER ()',
+        'topk_to_datasketches($1)']
+    LOOP
+        BEGIN
+            EXECUTE 'SELECT ' || call USING pg_temp.damaged(bytes);
+            outcome := 'read';
+        EXCEPTION WHEN OTHERS THEN
+            outcome := SQLSTATE;
+        END;
+        RETURN NEXT;
+    END LOOP;
 END $$;
 CREATE TEMP TABLE hostile AS
     SELECT set_byte(s::bytea, i, b) AS bytes FROM sketch, generate_series(0, octet_length(s::bytea) - 1) i, generate_series(0, 255, 5) b
@@ -88,8 +136,10 @@ CREATE TEMP TABLE hostile AS
     UNION ALL SELECT decode(string_agg(md5(i || '/' || j), ''), 'hex') FROM generate_series(1, 200) i, generate_series(1, 4) j GROUP BY i
     UNION ALL SELECT '\x01'::bytea || decode(md5(i::text), 'hex') FROM generate_series(1, 200) i
     UNION ALL SELECT '\x010001'::bytea || decode(md5(i::text), 'hex') FROM generate_series(1, 200) i;
-SELECT DISTINCT pg_temp.try(bytes, false) AS outcome FROM hostile ORDER BY 1;
-SELECT DISTINCT pg_temp.try(bytes, true) AS outcome FROM hostile ORDER BY 1;
+SELECT DISTINCT form, pg_temp.try(bytes, form) AS outcome FROM hostile, unnest(ARRAY['binary', 'stored', 'text']) form ORDER BY 1, 2;
+-- each function by itself, as the first to refuse hides the others; a sixteenth of all that
+SELECT call, string_agg(DISTINCT outcome, ' ' ORDER BY outcome) AS outcomes
+    FROM (SELECT bytes FROM hostile WHERE left(md5(bytes), 1) = '0' AND pg_temp.try(bytes, 'binary') <> 'read') h, LATERAL pg_temp.try_each(bytes) GROUP BY call ORDER BY call;
 SELECT count(*) AS truncated_but_read FROM sketch, generate_series(0, octet_length(s::bytea) - 1) n
-    WHERE pg_temp.try(substr(s::bytea, 1, n), false) = 'read';
-SELECT count(*) AS longer_but_read FROM sketch WHERE pg_temp.try(s::bytea || '\x00', false) = 'read';
+    WHERE pg_temp.try(substr(s::bytea, 1, n), 'binary') = 'read';
+SELECT count(*) AS longer_but_read FROM sketch WHERE pg_temp.try(s::bytea || '\x00', 'binary') = 'read';

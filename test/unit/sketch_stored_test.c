@@ -1,7 +1,7 @@
 /*
  * sketch_stored_test.c
- *		The stored form: what encoding promises, views of it, and the fixtures of version 1, which every
- *		later build must read. Argument: the directory of the fixtures.
+ *		The stored form: what encoding promises, views of it, its text form, and the fixtures of version 1,
+ *		which every later build must read. Argument: the directory of the fixtures.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -310,6 +310,50 @@ test_fixtures(const char *directory)
 	ok(files >= 8, "%zu fixtures in %s", files, directory);
 }
 
+/* What the text form is, and what it is not; `bytes` must come out, or NULL for a refusal. */
+static void
+check_hex(const char *text, size_t len, const char *bytes, size_t bytes_len)
+{
+	/* blocks of just that size, so that a sanitizer sees a byte too many */
+	char *copy = malloc(len + 1);
+	uint8_t *read = malloc(len / 2 + 1);
+	size_t read_len = 0;
+	bool taken;
+
+	memcpy(copy + 1, text, len);
+	taken = tk_hex_read(copy + 1, len, read + 1, &read_len);
+	ok(taken == (bytes != NULL) &&
+		   (!taken || (read_len == bytes_len && memcmp(read + 1, bytes, read_len) == 0)),
+	   "text of %zu characters: %.*s", len, (int) len, text);
+	free(copy);
+	free(read);
+}
+
+static void
+test_text_form(void)
+{
+	check_hex("\\x", 2, "", 0);
+	check_hex("\\x00ff", 6, "\x00\xFF", 2);
+	check_hex("\\x09aAfF9a", 10, "\x09\xAA\xFF\x9A", 4);
+	for (size_t len = 0; len < 2; len++)
+		check_hex("\\x", len, NULL, 0);
+	for (size_t len = 3; len < 6; len += 2)
+		check_hex("\\x00ff", len, NULL, 0);
+	for (const char *c = "/:@G`g -\\x"; *c != '\0'; c++)
+	{
+		char text[] = "\\x0000";
+
+		text[2] = *c;
+		check_hex(text, 6, NULL, 0);
+		text[2] = '0';
+		text[5] = *c;
+		check_hex(text, 6, NULL, 0);
+	}
+	check_hex("0x00", 4, NULL, 0);
+	check_hex("\\X00", 4, NULL, 0);
+	check_hex("\\x00\0\0", 6, NULL, 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -318,6 +362,7 @@ main(int argc, char **argv)
 	test_views();
 	test_partial_round_trip();
 	test_key_order();
+	test_text_form();
 	test_fixtures(argc > 1 ? argv[1] : "test/fixtures/sketch_v1");
 	is_number(heap.live, 0, "no block is left");
 	return tap_end();
