@@ -147,6 +147,7 @@ oracle-test:
 PROVE_TESTS ?= $(sort $(wildcard test/tap/*.pl))
 tap: tools fail-points
 	scripts/kafka-jars.sh
+	pkg-config --atleast-version=2.6.1 rdkafka || scripts/kafka-jars.sh --older
 	scripts/python-venv.sh
 	scripts/as_postgres.sh --back tmp_check/log scripts/tap.sh -v $(PROVE_TESTS)
 

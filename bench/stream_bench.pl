@@ -6,8 +6,9 @@
 #
 # Real Kafka, PostgreSQL and Redis on this machine; 5 M events of the reference's schema (342 bytes, Zipf 1.1 over a
 # million items, 4 partitions, lz4, three item types, 1 % late, 10 minutes of event time), all windows, global, and
-# Redis publishing on.  For 1 and 2 workers: events a second from the first to the last committed, CPU seconds per
-# million events by process, resident peak of a worker, WAL bytes an event.  --quick: 200,000 events, to see that it works.
+# Redis publishing on.  For 1 and 2 workers: events a second from the claim of the partitions until all is committed,
+# CPU seconds per million events by process, resident peak of a worker, WAL bytes an event.  --quick: 200,000 events,
+# to see that it works.
 
 use strict;
 use warnings;

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 #
-# Fetch Apache Kafka's jars (test/kafka/pom.xml) into a directory, build/kafka/libs by default.
+# Fetch Apache Kafka's jars (test/kafka/pom.xml) into a directory, build/kafka/libs by default; with --older those
+# of the older version, into build/kafka/older.
 #
-#   scripts/kafka-jars.sh [DIRECTORY]
+#   scripts/kafka-jars.sh [--older] [DIRECTORY]
 #
 # Does nothing when they are there.  They are fetched beside that place and moved
 # there whole, so that an interrupted run leaves nothing half done.
@@ -10,8 +11,16 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 pom=$here/../test/kafka/pom.xml
-target=${1:-$here/../build/kafka/libs}
-version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$pom")
+property=kafka.version
+target=$here/../build/kafka/libs
+if [ "${1:-}" = --older ]
+then
+    property=older.kafka.version
+    target=$here/../build/kafka/older
+    shift
+fi
+target=${1:-$target}
+version=$(sed -n "s:.*<$property>\(.*\)</$property>.*:\1:p" "$pom")
 
 [ ! -e "$target/kafka_2.13-$version.jar" ] || exit 0
 
@@ -24,7 +33,7 @@ echo "==> fetching Apache Kafka $version from Maven Central (44 MB, once)" >&2
 mkdir -p "$(dirname "$target")"
 new=$(mktemp -d "$target.XXXXXX")
 trap 'rm -rf "$new" "$new.log"' EXIT
-if ! mvn -q -B -f "$pom" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$new" >"$new.log" 2>&1
+if ! mvn -q -B -f "$pom" "-Dkafka.version=$version" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$new" >"$new.log" 2>&1
 then
     cat "$new.log" >&2
     echo "kafka-jars: Maven could not fetch them" >&2

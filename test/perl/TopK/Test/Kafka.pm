@@ -31,7 +31,8 @@ use constant START_SECONDS => 60;
 
 # Options: nodes (1), heap ('512m'), settings ({name => value} for every node),
 # jvm (a list of further options for Java), proxied (see above), secure ({user => ..., password => ...}:
-# a second listener, TLS with PLAIN and SCRAM-SHA-256; see secure_bootstrap and ca_file).
+# a second listener, TLS with PLAIN and SCRAM-SHA-256; see secure_bootstrap and ca_file), older (the version of Kafka
+# that test/kafka/pom.xml calls so).
 sub start
 {
     my ($class, $dir, %options) = @_;
@@ -41,12 +42,13 @@ sub start
         settings => $options{settings} // {},
         jvm      => $options{jvm} // [],
         secure   => $options{secure},
+        jars     => build_dir() . '/kafka/' . ($options{older} ? 'older' : 'libs'),
         cluster  => _random_id(),
         nodes    => [ map { { id => $_, dir => "$dir/node$_", port => free_port(), controller => free_port() } }
               1 .. ($options{nodes} // 1) ],
     }, $class;
     @{$_}{qw(behind proxy)} = (free_port(), free_port()) for grep { $options{proxied} } @{ $self->{nodes} };
-    run_command(top_dir() . '/scripts/kafka-jars.sh', _jars());
+    run_command(top_dir() . '/scripts/kafka-jars.sh', ($options{older} ? '--older' : ()), $self->{jars});
     $self->_make_certificate if $self->{secure};
     $self->_format_node($_) for @{ $self->{nodes} };
     $self->_launch_node($_) for @{ $self->{nodes} };
@@ -220,11 +222,6 @@ sub _node
     return $self->{nodes}[ $id - 1 ] // croak "no node $id";
 }
 
-sub _jars
-{
-    return build_dir() . '/kafka/libs';
-}
-
 # Kafka's ids are 16 random bytes in the URL form of base64.
 sub _random_id
 {
@@ -239,7 +236,7 @@ sub _java
 {
     my ($self, @arguments) = @_;
     return ('java', "-Xmx$self->{heap}", @{ $self->{jvm} }, '-Xshare:auto', '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn',
-        '-Dorg.slf4j.simpleLogger.showDateTime=true', '-cp', _jars() . '/*', @arguments);
+        '-Dorg.slf4j.simpleLogger.showDateTime=true', '-cp', "$self->{jars}/*", @arguments);
 }
 
 sub _properties

@@ -6,7 +6,7 @@ package TopK::Test::Measure;
 #   my $cpu = cpu_by_kind($pipeline);          # {'topk worker' => 1.25, ..., 'other' => 0.1}, seconds so far
 #   my $cpu = main_cpu($pipeline, 'topk worker');   # of the main threads alone: what bounds the speed, however busy the machine is
 #   my $mb  = peak_memory($pipeline, 'topk worker');
-#   my $rate = drain_rate($pipeline, $events); # until so many are committed: events a second, from the first commit on
+#   my $rate = drain_rate($pipeline, $events); # until so many are committed: events a second, from the first claim on
 #   my $from = wal_position($pipeline); ... wal_since($pipeline, $from);   # {all, images}, bytes
 #   note machine();
 
@@ -19,29 +19,19 @@ use Time::HiRes qw(sleep);
 
 our @EXPORT_OK = qw(drain_rate cpu_by_kind our_cpu main_cpu peak_memory resident_memory anonymous_memory wal_position wal_since machine);
 
-# The rate from the first commit of a drain to the last, by the server's clock.  What each worker's first commit brought
-# was read before, and is left out.
+# The rate of a drain by the server's clock, from the claim of the first partition until all is seen committed.  Not
+# from the first commit: workers make few in a backlog.
 sub drain_rate
 {
     my ($pipeline, $events) = @_;
-    my (%first, $last);
-    my $seen = 0;
+    my ($seen, $seconds) = (0, 0);
     while ($seen < $events)
     {
-        $seen = 0;
-        for my $row (split /\n/, $pipeline->value('SELECT p.partition % s.workers, sum(p.events), coalesce(extract(epoch FROM max(p.updated_at)), 0)
-            FROM topk.partition p JOIN topk.source s USING (source_id) GROUP BY 1'))
-        {
-            my ($worker, $read, $at) = split /\|/, $row;
-            $first{$worker} //= { at => $at, read => $read } if $read > 0;
-            $last = $at if $read > 0 && (!$last || $at > $last);
-            $seen += $read;
-        }
-        sleep 0.1;
+        sleep 0.05;
+        ($seen, $seconds) = split /\|/, $pipeline->value('SELECT coalesce(sum(events), 0),
+            extract(epoch FROM clock_timestamp() - (SELECT min(adopted_at) FROM topk.adoption)) FROM topk.partition');
     }
-    my $begin = (sort { $a <=> $b } map { $_->{at} } values %first)[0];
-    $seen -= $_->{read} for values %first;
-    return $last > $begin ? $seen / ($last - $begin) : 0;
+    return $events / $seconds;
 }
 
 # CPU seconds so far of each process of the server, by what it is; what belongs to nobody above is 'other'.
