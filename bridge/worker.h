@@ -41,7 +41,7 @@ typedef struct Worker
 	int topic_partitions;
 	int64 next_flush;
 	int64 last_flush;
-	bool catching_up; /* when a flush was last due it was well behind its log */
+	bool catching_up; /* it was well behind its log when a flush was due, and has not reached the end since */
 	int64 next_log_end_check;
 	int64 next_partitions_check;
 	int64 next_news;

@@ -336,17 +336,21 @@ may_wait(Worker *worker, int64 now)
 	int64 interval = worker->config->flush_interval;
 	int64 longest = Max(interval, Min(BACKLOG_INTERVALS * interval, MAX_BACKLOG_INTERVAL));
 	double intervals = Max((double) (now - worker->last_flush) / (double) interval, 1);
-
-	worker->catching_up =
+	bool far =
 		(double) messages_left(worker) > Max((double) messages_read(worker) / intervals / 4, MIN_BACKLOG);
-	return worker->catching_up && now + interval <= worker->last_flush + longest;
+
+	worker->catching_up |= far;
+	return far && now + interval <= worker->last_flush + longest;
 }
 
 /* The end of a backlog is not left waiting for the next interval: that is when it becomes fresh. */
 static bool
 has_caught_up(Worker *worker)
 {
-	return worker->catching_up && messages_left(worker) == 0;
+	if (!worker->catching_up || messages_left(worker) > 0)
+		return false;
+	worker->catching_up = false;
+	return true;
 }
 
 /* A flush, if it is time for one and there is something to say. */
