@@ -17,7 +17,7 @@ use Getopt::Long;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use TopK::Test::Kafka;
-use TopK::Test::Measure qw(drain_rate cpu_by_kind our_cpu peak_memory wal_position wal_since machine);
+use TopK::Test::Measure qw(drain_rate cpu_by_kind our_cpu main_cpu broker_cpu peak_memory wal_position wal_since machine);
 use TopK::Test::Pipeline;
 use TopK::Test::Redis;
 use TopK::Test::Tools qw(tool capture);
@@ -49,17 +49,22 @@ sub drain
     $pipeline->setup(source => { workers => $workers });
     $pipeline->value("CHECKPOINT");
     my $from = wal_position($pipeline);
-    my $rate = drain_rate($pipeline, $events);
-    my $cpu = cpu_by_kind($pipeline);
+    my $broker = broker_cpu($kafka);
+    my $rate   = drain_rate($pipeline, $events);
+    my $cpu    = cpu_by_kind($pipeline);
+    $broker = broker_cpu($kafka) - $broker;
     # closing and publishing go on
     $pipeline->wait_for('SELECT count(*) FROM topk.source s, topk.closable(s.source_id, topk.source_watermark(s.source_id))', 0);
     sleep 2;
     my %later = %{ cpu_by_kind($pipeline) };
     $cpu->{$_} = $later{$_} for keys %later;
+    my $main = main_cpu($pipeline, 'topk worker');
     my $wal = wal_since($pipeline, $from);
     my $result = {
         rate   => $rate,
         cpu    => { map { $_ => $cpu->{$_} / $events * 1e6 } keys %{$cpu} },
+        main   => $main / $events * 1e6,
+        broker => $broker / $events * 1e6,
         memory => peak_memory($pipeline, 'topk worker'),
         wal    => ($wal->{all} - $wal->{images}) / $events,
         images => $wal->{images} / $events,
@@ -78,9 +83,9 @@ for my $round (1 .. $rounds)
     for my $workers (1, 2)
     {
         my $r = drain($workers, $round);
-        note sprintf '%d worker%s: %.0f events/s (%.2f of the floor), CPU s per million: %.2f ours (%s), worker peak %.0f MB, WAL %.2f bytes an event and %.2f of full-page images, %d lists',
+        note sprintf '%d worker%s: %.0f events/s (%.2f of the floor), CPU s per million: %.2f ours (%s; of the workers %.2f in the main threads, %.2f in those of librdkafka), %.2f the broker; worker peak %.0f MB, WAL %.2f bytes an event and %.2f of full-page images, %d lists',
           $workers, $workers > 1 ? 's' : '', $r->{rate}, $r->{rate} / $floor->{rate}, our_cpu($r->{cpu}),
-          join(', ', map { sprintf '%s %.2f', $_, $r->{cpu}{$_} } sort keys %{ $r->{cpu} }), $r->{memory}, $r->{wal}, $r->{images}, $r->{panes};
+          join(', ', map { sprintf '%s %.2f', $_, $r->{cpu}{$_} } sort keys %{ $r->{cpu} }), $r->{main}, $r->{cpu}{'topk worker'} - $r->{main}, $r->{broker}, $r->{memory}, $r->{wal}, $r->{images}, $r->{panes};
     }
 }
 done_testing();

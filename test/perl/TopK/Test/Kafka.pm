@@ -62,6 +62,9 @@ sub bootstrap
     return join ',', map { "127.0.0.1:$_->{port}" } @{ $self->{nodes} };
 }
 
+# Of the nodes.
+sub pids { my ($self) = @_; return map { $_->{pid} } @{ $self->{nodes} }; }
+
 sub proxied_bootstrap
 {
     my ($self) = @_;

@@ -17,7 +17,7 @@ use Exporter qw(import);
 use POSIX    qw(sysconf _SC_CLK_TCK);
 use Time::HiRes qw(sleep);
 
-our @EXPORT_OK = qw(drain_rate cpu_by_kind our_cpu main_cpu peak_memory resident_memory anonymous_memory wal_position wal_since machine);
+our @EXPORT_OK = qw(drain_rate cpu_by_kind our_cpu main_cpu broker_cpu peak_memory resident_memory anonymous_memory wal_position wal_since machine);
 
 # The rate of a drain by the server's clock, from the claim of the first partition until all is seen committed.  Not
 # from the first commit: workers make few in a backlog.
@@ -42,11 +42,27 @@ sub cpu_by_kind
     for my $row (split /\n/, $pipeline->value('SELECT pid, backend_type FROM pg_stat_activity'))
     {
         my ($pid, $kind) = split /\|/, $row;
-        open my $stat, '<', "/proc/$pid/stat" or next;
-        my @fields = split ' ', (<$stat> =~ /\) (.*)/)[0];
-        $cpu{ $kind =~ /^topk|walwriter|checkpointer/ ? $kind : 'other' } += ($fields[11] + $fields[12]) / sysconf(_SC_CLK_TCK);
+        $cpu{ $kind =~ /^topk|walwriter|checkpointer/ ? $kind : 'other' } += _cpu("/proc/$pid/stat");
     }
     return \%cpu;
+}
+
+# User and system time in such a file, in seconds; 0 once the process has ended.
+sub _cpu
+{
+    my ($path) = @_;
+    open my $stat, '<', $path or return 0;
+    my @fields = split ' ', (<$stat> =~ /\) (.*)/)[0];
+    return ($fields[11] + $fields[12]) / sysconf(_SC_CLK_TCK);
+}
+
+# CPU seconds so far of the brokers.
+sub broker_cpu
+{
+    my ($kafka) = @_;
+    my $sum = 0;
+    $sum += _cpu("/proc/$_/stat") for $kafka->pids;
+    return $sum;
 }
 
 # The sum over our own processes.
@@ -65,9 +81,7 @@ sub main_cpu
     my $sum = 0;
     for my $pid (split /\n/, $pipeline->value("SELECT pid FROM pg_stat_activity WHERE backend_type = '$kind'"))
     {
-        open my $stat, '<', "/proc/$pid/task/$pid/stat" or next;
-        my @fields = split ' ', (<$stat> =~ /\) (.*)/)[0];
-        $sum += ($fields[11] + $fields[12]) / sysconf(_SC_CLK_TCK);
+        $sum += _cpu("/proc/$pid/task/$pid/stat");
     }
     return $sum;
 }
