@@ -29,7 +29,7 @@ forbid()
 postgresql='postgres\.h|fmgr\.h|c\.h|access/|catalog/|commands/|executor/|lib/|nodes/|storage/|utils/|miscadmin\.h'
 pure=(bridge/{event_time,watermark,path,rule_filter,text_pool,extract,extract_rule,counted_memory,shape,family,tenant,guard,pane,pane_row,pane_offset,redis_address,redis_slot}.c bridge/decode_json.cc
     bridge/{event_time,watermark,decode,rule_filter,text_pool,extract,extractor,counted_memory,tenant,pane,pane_set,pane_offset,redis_address,redis_slot}.h)
-not_consumer=(bridge/!(consumer|consumer_prefetch).c bridge/*.cc bridge/*.h)
+not_consumer=(bridge/!(consumer|consumer_close|consumer_prefetch).c bridge/*.cc bridge/*.h)
 behind_redis='redis_(command|script|link|tls|cluster|sentinel|write)\.h'
 redis=(bridge/redis_{client,link,tls,cluster,sentinel,write}.c bridge/redis_*.h)
 not_redis=(bridge/!(redis_*).c bridge/redis_{address,slot}.c bridge/*.cc bridge/!(redis_*).h)
@@ -41,7 +41,7 @@ forbid 'a pure part of the bridge includes PostgreSQL, Kafka or Redis' \
 forbid 'only bridge/consumer*.c may know librdkafka' 'librdkafka' "${not_consumer[@]}"
 forbid 'only the edge to Redis may know hiredis and what is behind redis_client.h' "hiredis|$behind_redis" "${not_redis[@]}"
 forbid 'redis_client.h shows what is behind it' "hiredis|$behind_redis" bridge/redis_client.h
-forbid 'the edge to Kafka includes another part' "$postgresql|host\.h|store\.h|redis_client\.h" bridge/consumer{,_prefetch}.[ch]
+forbid 'the edge to Kafka includes another part' "$postgresql|host\.h|store\.h|redis_client\.h" bridge/consumer{,_close,_prefetch}.[ch]
 forbid 'the edge to Redis includes another part' "$postgresql|host\.h|store\.h|consumer\.h" "${redis[@]}"
 forbid 'an edge to PostgreSQL includes another edge' 'consumer\.h|redis_client\.h|librdkafka|hiredis' \
     bridge/{store,store_letter,store_pane,config,publish_store,spi_util}.[ch] bridge/store_offset.c bridge/replay_store.[ch]
