@@ -3,13 +3,12 @@
 EXTENSION = topk
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" topk.control)
 
-# topk.so: the type.  Needs libc and libm, and liblz4 if it is there to build with.
+# topk.so: the type.  Needs libc and libm only.
 MODULE_big = topk
 SKETCH_OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/sketch/*.c)))
 TYPE_OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 OBJS = $(TYPE_OBJS) $(SKETCH_OBJS)
-include lz4.mk
-SHLIB_LINK = -lm $(LZ4_LIBS)
+SHLIB_LINK = -lm
 
 # topk_bridge.so: what is preloaded.  Needs libc only.
 BRIDGE_OBJS = bridge/bridge.o bridge/settings.o bridge/launcher.o bridge/server_options.o bridge/probe_call.o \
@@ -34,7 +33,7 @@ DATA = $(sort $(wildcard sql/updates/topk--*--*.sql))
 PG_CFLAGS = -std=gnu11 -fvisibility=hidden -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-declaration-after-statement -Wno-missing-field-initializers $(COPT)
 PG_CPPFLAGS = -DPGDLLEXPORT='__attribute__((visibility("default")))' -I$(CURDIR)/bridge -I$(CURDIR)/src \
-	$(HIREDIS_FLAGS) $(LZ4_FLAGS)
+	$(HIREDIS_FLAGS)
 CXXFLAGS_WORKER = -O2 -g -fPIC -std=c++17 -fno-exceptions -fno-rtti -fvisibility=hidden -Wall -Wextra $(COPT)
 
 EXTRA_CLEAN = $(BRIDGE_OBJS) $(WORKER_OBJS) topk_bridge.so topk_worker.so build/san build/unit build/fuzz build/fail_points

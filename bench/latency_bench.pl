@@ -2,7 +2,7 @@
 #
 # How fresh results are: from producing an event to seeing it counted, in SQL and in Redis.
 #
-#   scripts/as_postgres.sh scripts/tap.sh bench/latency_bench.pl :: [--rate 50000] [--seconds 60] [--flush '1 second,100 milliseconds']
+#   scripts/as_postgres.sh scripts/tap.sh bench/latency_bench.pl :: [--rate 50000] [--seconds 60] [--flush '1 second,100 milliseconds'] [--late 0.01]
 #
 # Real Kafka, PostgreSQL and Redis on this machine, under a live load of events of the reference's schema.  Probes go
 # into one partition of the same topic twenty times a second; their item is the minute of sending, so that a count of
@@ -26,8 +26,8 @@ use TopK::Test::Redis;
 use TopK::Test::Server qw(spawn stop_process);
 use TopK::Test::Tools  qw(tool);
 
-my ($rate, $seconds, $flush, $workers) = (50_000, 60, '1 second,100 milliseconds', 1);
-GetOptions('rate=i' => \$rate, 'seconds=i' => \$seconds, 'flush=s' => \$flush, 'workers=i' => \$workers) or die "see the head of this file\n";
+my ($rate, $seconds, $flush, $workers, $late) = (50_000, 60, '1 second,100 milliseconds', 1, 0);
+GetOptions('rate=i' => \$rate, 'seconds=i' => \$seconds, 'flush=s' => \$flush, 'workers=i' => \$workers, 'late=f' => \$late) or die "see the head of this file\n";
 
 my $dir   = PostgreSQL::Test::Utils::tempdir_short();
 my $kafka = TopK::Test::Kafka->start("$dir/kafka", heap => '1g');
@@ -125,7 +125,7 @@ sub measure
         sink   => { window_key => 'topk:%window%:%dimension%:%item_type%:%minutes%', meta_key => 'meta:%window%:%dimension%:%item_type%:%minutes%' });
     $pipeline->value($watch);
     my $load = spawn("$dir/gen.log", tool('topk_gen'), '--quiet', '--brokers', $kafka->bootstrap, '--topic', $topic, '--rate', $rate,
-        '--seconds', $seconds + 60, '-X', 'linger.ms=5');
+        '--seconds', $seconds + 60, '--late', $late, '-X', 'linger.ms=5');
     sleep 10;
     my ($cpu, $start) = (cpu_by_kind($pipeline), time);
     my $watcher = spawn("$dir/watch.log", 'psql', '-XAtq', '-c', "CALL watch($seconds + 3)", $pipeline->node->connstr('postgres'));

@@ -4,7 +4,7 @@
 #
 #   scripts/bootstrap.sh build|demo|kafka|test
 #
-#   build   compiler, pkg-config, headers of PostgreSQL, librdkafka, hiredis, lz4, simdjson
+#   build   compiler, pkg-config, headers of PostgreSQL, librdkafka, hiredis, simdjson
 #   demo    build, and the PostgreSQL and Redis servers
 #   kafka   demo, and Java and Maven for Apache Kafka
 #   test    kafka, and what the tests use
@@ -71,7 +71,7 @@ packages_for()
 {
     local tier=$1 major=$2
 
-    echo build-essential pkg-config "postgresql-server-dev-$major" librdkafka-dev libhiredis-dev liblz4-dev libsimdjson-dev
+    echo build-essential pkg-config "postgresql-server-dev-$major" librdkafka-dev libhiredis-dev libsimdjson-dev
     [ "$tier" != build ] || return 0
     echo "postgresql-$major" redis-server procps util-linux
     [ "$tier" != demo ] || return 0

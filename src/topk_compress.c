@@ -7,38 +7,59 @@
  */
 #include "topk_value.h"
 
+#include <dlfcn.h>
+
 #include "access/toast_compression.h"
 #include "access/toast_internals.h"
 #include "utils/memutils.h"
-
-#ifdef TOPK_LZ4HC
-#include <lz4hc.h>
-#endif
 
 TOPK_FUNCTION(topk_compress);
 
 /* Below this the header of a compressed value and the work are not worth it. */
 #define MIN_COMPRESSED_BYTES 256
 
-#if defined(USE_LZ4) && defined(TOPK_LZ4HC)
+#ifdef USE_LZ4
+
+/*
+ * Of liblz4 (lz4hc.h). A server that is built with it has it loaded, so it is looked up there and this
+ * library needs libc and libm only.
+ */
+typedef int (*SizeOfState)(void);
+typedef int (*CompressClosely)(void *state, const char *source, char *target, int len, int room, int level);
 
 /* It looks for the best of several matches; the next ones save 2 % more and take up to twice the time. */
 #define LEVEL 3
+
+static Datum
+CompressAsServerDoes(Datum value)
+{
+	Datum compressed = toast_compress_datum(value, TOAST_LZ4_COMPRESSION);
+
+	return DatumGetPointer(compressed) != NULL ? compressed : value;
+}
 
 /* Searches longer than the server does: a sketch comes out a fifth smaller, in 10 to 30 us. */
 static Datum
 Compress(Datum value)
 {
+	static CompressClosely compress = NULL;
 	static void *state = NULL; /* 256 kB, once a process */
 	const char *plain = VARDATA(DatumGetPointer(value));
 	int len = (int) (VARSIZE(DatumGetPointer(value)) - VARHDRSZ);
-	char *compressed = palloc(VARHDRSZ_COMPRESSED + len);
+	char *compressed;
 	int compressed_len;
 
 	if (state == NULL)
-		state = MemoryContextAlloc(TopMemoryContext, LZ4_sizeofStateHC());
-	compressed_len =
-		LZ4_compress_HC_extStateHC(state, plain, compressed + VARHDRSZ_COMPRESSED, len, len, LEVEL);
+	{
+		SizeOfState size_of_state = (SizeOfState) dlsym(RTLD_DEFAULT, "LZ4_sizeofStateHC");
+
+		compress = (CompressClosely) dlsym(RTLD_DEFAULT, "LZ4_compress_HC_extStateHC");
+		if (size_of_state == NULL || compress == NULL)
+			return CompressAsServerDoes(value);
+		state = MemoryContextAlloc(TopMemoryContext, size_of_state());
+	}
+	compressed = palloc(VARHDRSZ_COMPRESSED + len);
+	compressed_len = compress(state, plain, compressed + VARHDRSZ_COMPRESSED, len, len, LEVEL);
 	if (compressed_len <= 0 || compressed_len + VARHDRSZ_COMPRESSED >= len)
 	{
 		pfree(compressed);
@@ -47,16 +68,6 @@ Compress(Datum value)
 	SET_VARSIZE_COMPRESSED(compressed, VARHDRSZ_COMPRESSED + compressed_len);
 	TOAST_COMPRESS_SET_SIZE_AND_COMPRESS_METHOD(compressed, len, TOAST_LZ4_COMPRESSION_ID);
 	return PointerGetDatum(compressed);
-}
-
-#elif defined(USE_LZ4)
-
-static Datum
-Compress(Datum value)
-{
-	Datum compressed = toast_compress_datum(value, TOAST_LZ4_COMPRESSION);
-
-	return DatumGetPointer(compressed) != NULL ? compressed : value;
 }
 
 #else
