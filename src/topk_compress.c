@@ -9,6 +9,7 @@
 
 #include <dlfcn.h>
 
+#include "access/detoast.h"
 #include "access/toast_compression.h"
 #include "access/toast_internals.h"
 #include "utils/memutils.h"
@@ -85,6 +86,8 @@ topk_compress(PG_FUNCTION_ARGS)
 {
 	Datum value = PG_GETARG_DATUM(0);
 
+	if (VARATT_IS_EXTERNAL(DatumGetPointer(value)))
+		value = PointerGetDatum(detoast_external_attr((struct varlena *) DatumGetPointer(value)));
 	if (VARATT_IS_EXTENDED(DatumGetPointer(value)) || VARSIZE(DatumGetPointer(value)) < MIN_COMPRESSED_BYTES)
 		return value;
 	return Compress(value);
