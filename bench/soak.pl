@@ -125,8 +125,8 @@ sub lowest_of_each
     my %lowest;
     for my $point (@points)
     {
-        my $at = \$lowest{ int $point->[0] / $width };
-        ${$at} = $point if !defined ${$at} || $point->[1] < ${$at}[1];
+        my $drop = int $point->[0] / $width;
+        $lowest{$drop} = $point if !$lowest{$drop} || $point->[1] < $lowest{$drop}[1];
     }
     return map { $lowest{$_} } sort { $a <=> $b } keys %lowest;
 }
@@ -178,8 +178,8 @@ sub keep_results
 note machine();
 note "$rate events/s for $minutes minutes, event time $pace times as fast";
 run_load();
-judge();
 keep_results();
+judge();
 $pipeline->wait_until_flushed(120);
 is($pipeline->value('SELECT state FROM topk.stat_source'), 'running', 'the source runs at the end');
 note 'events: ' . $pipeline->value('SELECT events FROM topk.stat_source');
