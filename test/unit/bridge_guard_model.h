@@ -91,15 +91,6 @@ static struct
 	int64_t other_values;
 } store;
 
-static int wrong;
-
-static void
-check(bool passed, const char *what)
-{
-	if (!passed && wrong++ < 10)
-		printf("# wrong: %s\n", what);
-}
-
 static Admitted *
 store_find(const TkFamily *family, int dimension, const char *value, int32_t day)
 {
@@ -214,8 +205,8 @@ settle_values(TkPaneSet *set)
 		{
 			TkListDay *next = entry->next_new;
 
-			check(entry->list->family->redirect == NULL,
-				  "only values of tenants that were let in are asked for");
+			tap_check(entry->list->family->redirect == NULL,
+					  "only values of tenants that were let in are asked for");
 			status = tk_guard_settle(set, entry, store_admit(entry));
 			entry = next;
 		}
@@ -233,7 +224,7 @@ total_of(const TkPane *pane)
 
 	for (const TkRow *row = pane->rows; row != NULL; row = row->next)
 		total += tk_sketch_total(row->sketch);
-	check(total == tk_sketch_total(pane->sketch), "a pane's rows come to the pane");
+	tap_check(total == tk_sketch_total(pane->sketch), "a pane's rows come to the pane");
 	return (int64_t) total;
 }
 
@@ -245,14 +236,16 @@ write_pane(const TkPane *pane)
 	const TkFamily *family = list->family;
 	int64_t total = total_of(pane);
 
-	check(family->redirect == NULL && family->owner->settled, "only families that were let in are written");
+	tap_check(family->redirect == NULL && family->owner->settled,
+			  "only families that were let in are written");
 	if (list->dimension == TK_ALL)
 	{
 		store.all += total;
 		store.other += strcmp(family->tenant, TK_OTHER) == 0 ? total : 0;
 		return;
 	}
-	check(!family->across[list->dimension]->left_out, "no list of a dimension that the tenant does not have");
+	tap_check(!family->across[list->dimension]->left_out,
+			  "no list of a dimension that the tenant does not have");
 	store.written[list->dimension][list->value == NULL] += total;
 	if (list->value == NULL)
 		return;
@@ -262,7 +255,7 @@ write_pane(const TkPane *pane)
 	{
 		Admitted *a = store_find(family, list->dimension, list->value, (int32_t) (pane->start / D));
 
-		check(a != NULL && list->list_id != 0, "a value that is written was let in");
+		tap_check(a != NULL && list->list_id != 0, "a value that is written was let in");
 		if (a != NULL)
 			a->total += total;
 	}
@@ -286,7 +279,7 @@ flush(TkPaneSet *set, uint32_t max_tenants)
 		return status;
 	while ((list = tk_pane_next_new_list(set)) != NULL)
 	{
-		check(strcmp(list->value, TK_OTHER) == 0, "other lists get their ids with their places");
+		tap_check(strcmp(list->value, TK_OTHER) == 0, "other lists get their ids with their places");
 		list->list_id = 99999;
 	}
 	tk_pane_seal_all(set);

@@ -41,7 +41,7 @@ take_event(Stream *stream)
 	if (tk_tenant_enabled(set, event, 0) != TK_ADMITTED ||
 		tk_tenant_spend(set, event, 0, time, 1) != TK_ADMITTED)
 		return;
-	check(tk_pane_add(set, event) == TK_OK, "an event is counted");
+	tap_check(tk_pane_add(set, event) == TK_OK, "an event is counted");
 	stream->taken++;
 	stream->with_user++;
 	stream->with_page += rule == 0 && strcmp(tenant, "small") != 0;
@@ -52,11 +52,12 @@ check_stream(const Stream *stream)
 {
 	int page = 0;
 
-	check(store.all == stream->taken, "tenants add up to what was taken");
-	check(store.written[page][0] == stream->with_page, "values add up to the events that have the dimension");
-	check(store.written[page][1] == stream->with_page, "and so does the list across them");
-	check(store.written[1][0] == stream->with_user, "values of a shared dimension add up to all");
-	check(store.n_tenants <= (int) stream->limits.max_tenants, "no more tenants than may be");
+	tap_check(store.all == stream->taken, "tenants add up to what was taken");
+	tap_check(store.written[page][0] == stream->with_page,
+			  "values add up to the events that have the dimension");
+	tap_check(store.written[page][1] == stream->with_page, "and so does the list across them");
+	tap_check(store.written[1][0] == stream->with_user, "values of a shared dimension add up to all");
+	tap_check(store.n_tenants <= (int) stream->limits.max_tenants, "no more tenants than may be");
 }
 
 static void
@@ -79,7 +80,7 @@ check_streams(void)
 			{
 				int w = tap_below(&stream.seed, 2);
 
-				check(flush(stream.worker[w], 4) == TK_OK, "a flush");
+				tap_check(flush(stream.worker[w], 4) == TK_OK, "a flush");
 				if (tap_below(&stream.seed, 3) == 0)
 				{
 					tk_pane_set_free(stream.worker[w]);
@@ -89,14 +90,14 @@ check_streams(void)
 		}
 		for (int w = 0; w < 2; w++)
 		{
-			check(flush(stream.worker[w], 4) == TK_OK, "the last flush");
+			tap_check(flush(stream.worker[w], 4) == TK_OK, "the last flush");
 			tk_pane_set_free(stream.worker[w]);
 		}
 		check_stream(&stream);
 		others += store.other_values;
 		other_tenants += store.other;
 	}
-	tap_ok(wrong == 0, "2000 random streams");
+	tap_ok(tap_wrong == 0, "2000 random streams");
 	tap_ok(others > 0 && other_tenants > 0, "with values and tenants beyond the limits");
 	tap_ok(live_blocks == 0, "nothing is leaked");
 }
@@ -120,7 +121,7 @@ add_user(TkPaneSet *set, const char *tenant, int64_t time, const char *user)
 	Sample event_sample;
 	const TkEvent *event = event_of(&event_sample, 1, tenant, time, "i", user, "");
 
-	check(tk_pane_add(set, event) == TK_OK, "an event is counted");
+	tap_check(tk_pane_add(set, event) == TK_OK, "an event is counted");
 }
 
 /* A value that was let in stays in, also after a restart in which a flood comes before it. */
@@ -297,6 +298,6 @@ main(void)
 	check_memory();
 	check_streams();
 	check_no_memory();
-	tap_ok(wrong == 0, "nothing else was wrong");
+	tap_ok(tap_wrong == 0, "nothing else was wrong");
 	return tap_done();
 }

@@ -33,14 +33,6 @@ typedef struct Stored
 
 static Stored rows[MAX_ROWS];
 static int n_rows;
-static int wrong;
-
-static void
-check(bool passed, const char *what)
-{
-	if (!passed && wrong++ < 10)
-		printf("# wrong: %s\n", what);
-}
 
 /* ---- the store ---- */
 
@@ -67,7 +59,7 @@ write_row(const TkPane *pane, const TkRow *row)
 {
 	Stored *stored = find_row(pane->list, row->incarnation);
 
-	check((stored != NULL) == row->written, "written tells whether the store has the row");
+	tap_check((stored != NULL) == row->written, "written tells whether the store has the row");
 	if (stored == NULL)
 	{
 		if (n_rows == MAX_ROWS)
@@ -76,14 +68,14 @@ write_row(const TkPane *pane, const TkRow *row)
 	}
 	else
 	{
-		check(!stored->sealed, "a sealed row is not written again");
+		tap_check(!stored->sealed, "a sealed row is not written again");
 		drop_row(stored);
 	}
 	stored->list = pane->list;
 	stored->incarnation = row->incarnation;
 	stored->sealed = tk_row_is_sealed(pane, row);
 	stored->total = tk_sketch_total(row->sketch);
-	check(pane->whole || tk_sketch_is_exact(row->sketch), "a piece is exact");
+	tap_check(pane->whole || tk_sketch_is_exact(row->sketch), "a piece is exact");
 	if (tk_sketch_encode(row->sketch, pane->whole ? TK_FINAL : TK_PARTIAL, &allocator, 0, &stored->bytes,
 						 &stored->len) != TK_OK)
 		abort();
@@ -102,7 +94,7 @@ delete_pieces(const TkPane *pane)
 		drop_row(&rows[i]);
 		deleted++;
 	}
-	check(deleted == pane->pieces, "a pane knows how many pieces of it are stored");
+	tap_check(deleted == pane->pieces, "a pane knows how many pieces of it are stored");
 }
 
 static void
@@ -143,8 +135,8 @@ gather(const TkList *list)
 	{
 		if (rows[i].bytes == NULL || rows[i].list != list)
 			continue;
-		check(rows[i].sealed, "in the end all rows are sealed");
-		check(tk_sketch_gather_encoded(sum, rows[i].bytes, rows[i].len) == TK_OK, "a row is merged");
+		tap_check(rows[i].sealed, "in the end all rows are sealed");
+		tap_check(tk_sketch_gather_encoded(sum, rows[i].bytes, rows[i].len) == TK_OK, "a row is merged");
 	}
 	tk_sketch_trim(sum);
 	return sum;
@@ -198,7 +190,7 @@ count(TkPaneSet *set, const Update *update)
 						   .values = &value};
 
 	yield.item.len = (size_t) snprintf(item, sizeof(item), "item %d", update->item);
-	check(tk_pane_add(set, &event) == TK_OK, "counting");
+	tap_check(tk_pane_add(set, &event) == TK_OK, "counting");
 }
 
 /*
@@ -222,11 +214,11 @@ run(unsigned long long *seed, int n, int pause, size_t *len)
 		if (pause == 0 || tap_below(seed, pause) != 0 || tap_below(seed, 3) == 0)
 			continue;
 		flush(set);
-		check(stored_total(family->all) == total, "readers see every update once");
+		tap_check(stored_total(family->all) == total, "readers see every update once");
 	}
 	tk_pane_seal(set, M);
 	flush(set);
-	check(tk_pane_count(set) == 0 && stored_total(family->all) == total, "all is written, and forgotten");
+	tap_check(tk_pane_count(set) == 0 && stored_total(family->all) == total, "all is written, and forgotten");
 	sum = gather(family->all);
 	if (tk_sketch_encode(sum, TK_FINAL, &allocator, 0, &bytes, len) != TK_OK)
 		abort();
@@ -327,7 +319,7 @@ check_share(void)
 	TkPaneSet *set = tk_pane_set_create(&allocator, &config, 10, CAPACITY, 7);
 	const TkPane *pane;
 
-	check(tk_pane_set_limit(set, &limits) == TK_OK, "limiting");
+	tap_check(tk_pane_set_limit(set, &limits) == TK_OK, "limiting");
 	for (uint64_t i = 0; i < tk_most_exact(CAPACITY) / 4; i++)
 		count(set, &(Update){(int) i, 1});
 	pane = tk_pane_next_new_family(set)->all->panes;
@@ -372,7 +364,7 @@ check_unshare(int n)
 	for (int i = 0; i < n / 2; i++)
 		count(set, &updates[i]);
 	family = tk_pane_next_new_family(set);
-	check(tk_family_unshare(set, family, 0) == TK_OK, "unshared");
+	tap_check(tk_family_unshare(set, family, 0) == TK_OK, "unshared");
 	for (int i = n / 2; i < n; i++)
 	{
 		count(set, &updates[i]);
@@ -413,7 +405,7 @@ main(void)
 	check_same_bytes(6145, 9000);
 	check_same_bytes(20000, 60);
 	check_same_bytes(MAX_UPDATES, 9000);
-	tap_ok(wrong == 0, "%d things were wrong", wrong);
+	tap_ok(tap_wrong == 0, "%d things were wrong", tap_wrong);
 	tap_ok(live_blocks == 0, "nothing is left behind");
 	return tap_done();
 }

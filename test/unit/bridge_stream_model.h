@@ -104,15 +104,7 @@ static struct
 
 static Counts counts_of_model;
 static Counts counts_of_store;
-static int wrong;
 static int n_late, n_too_late, n_aborted, n_crashed, n_all_idle, n_unshared, n_flushed;
-
-static void
-check(bool passed, const char *what)
-{
-	if (!passed && wrong++ < 10)
-		printf("# wrong: %s\n", what);
-}
 
 static int
 below(int n)

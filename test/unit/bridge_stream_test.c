@@ -60,7 +60,7 @@ store_write(const TkPane *pane, const TkRow *written)
 	Row *row = store_find(written->incarnation);
 	int64_t total = 0;
 
-	check((row != NULL) == written->written, "written tells whether the store has the row");
+	tap_check((row != NULL) == written->written, "written tells whether the store has the row");
 	if (row == NULL)
 	{
 		if (t.n_rows == MAX_ROWS)
@@ -69,9 +69,9 @@ store_write(const TkPane *pane, const TkRow *written)
 	}
 	else
 	{
-		check(!row->sealed, "a sealed row is never written again");
-		check(row->list == number_of(pane->list) && row->minute == pane->start / M,
-			  "an incarnation is one pane");
+		tap_check(!row->sealed, "a sealed row is never written again");
+		tap_check(row->list == number_of(pane->list) && row->minute == pane->start / M,
+				  "an incarnation is one pane");
 	}
 	row->list = number_of(pane->list);
 	row->minute = (int) (pane->start / M);
@@ -83,11 +83,11 @@ store_write(const TkPane *pane, const TkRow *written)
 		uint64_t upper;
 
 		tk_sketch_estimate(written->sketch, items[i], 1, &lower, &upper);
-		check(lower == upper, "a small sketch is exact");
+		tap_check(lower == upper, "a small sketch is exact");
 		row->count[i] = (int32_t) upper;
 		total += row->count[i];
 	}
-	check(tk_sketch_total(written->sketch) == (uint64_t) total, "a row's total");
+	tap_check(tk_sketch_total(written->sketch) == (uint64_t) total, "a row's total");
 }
 
 /* Every other time settles families one by one, else all at once. */
@@ -108,16 +108,16 @@ store_intern(void)
 
 			if (!family->across[i]->shared || !t.own_list[type][dimension])
 				continue;
-			check(tk_family_unshare(t.worker.set, family, i) == TK_OK, "unshare");
+			tap_check(tk_family_unshare(t.worker.set, family, i) == TK_OK, "unshare");
 			n_unshared++;
 		}
 		family->interned = true;
 		family = one_by_one ? tk_pane_next_new_family(t.worker.set) : family->next_new;
 	}
-	check(tk_pane_next_new_family(t.worker.set) == NULL, "no family is left over");
+	tap_check(tk_pane_next_new_family(t.worker.set) == NULL, "no family is left over");
 	for (list = tk_pane_next_new_list(t.worker.set); list != NULL; list = list->next_new)
 		list->list_id = id++;
-	check(tk_pane_next_new_list(t.worker.set) == NULL, "no list is left over");
+	tap_check(tk_pane_next_new_list(t.worker.set) == NULL, "no list is left over");
 }
 
 static void
@@ -130,7 +130,7 @@ compare_with_model(void)
 		bool past = (row->minute + 1) * M <= t.worker.watermark;
 
 		if (row->incarnation >> 32 == t.worker.run)
-			check(row->sealed == past || (row->sealed && t.sealed_early), "sealed: behind the watermark");
+			tap_check(row->sealed == past || (row->sealed && t.sealed_early), "sealed: behind the watermark");
 		for (int j = 0; j < N_ITEMS; j++)
 			counts_of_store[row->list][row->minute][j] += row->count[j];
 	}
@@ -140,8 +140,8 @@ compare_with_model(void)
 		if (t.log[i].lateness != TK_TOO_LATE)
 			model_count(&t.log[i]);
 	}
-	check(memcmp(counts_of_model, counts_of_store, sizeof(Counts)) == 0,
-		  "the store's rows add up to the model");
+	tap_check(memcmp(counts_of_model, counts_of_store, sizeof(Counts)) == 0,
+			  "the store's rows add up to the model");
 }
 
 /* ---- the worker ---- */
@@ -184,8 +184,8 @@ worker_read(void)
 						   .values = event_values};
 	TkLateness lateness = tk_clock_judge(clock, &t.config.time, e->time);
 
-	check(lateness == model_judge(t.worker.position), "late, too late or in time");
-	check(!e->was_read || lateness == e->lateness, "the same when read again after a crash");
+	tap_check(lateness == model_judge(t.worker.position), "late, too late or in time");
+	tap_check(!e->was_read || lateness == e->lateness, "the same when read again after a crash");
 	if (!e->was_read)
 		e->now = t.now;
 	e->was_read = true;
@@ -197,7 +197,7 @@ worker_read(void)
 	t.worker.position++;
 	if (lateness == TK_TOO_LATE)
 		return;
-	check(tk_pane_add(t.worker.set, &event) == TK_OK, "counting");
+	tap_check(tk_pane_add(t.worker.set, &event) == TK_OK, "counting");
 }
 
 static void
@@ -205,7 +205,7 @@ worker_seal(void)
 {
 	int64_t watermark = tk_watermark_of(t.worker.clock, t.n_partitions, &t.config.time, t.now);
 
-	check(watermark == model_watermark(), "the watermark of all partitions");
+	tap_check(watermark == model_watermark(), "the watermark of all partitions");
 	if (watermark > t.worker.watermark)
 		t.worker.watermark = watermark;
 	tk_pane_seal(t.worker.set, t.worker.watermark);
@@ -314,7 +314,7 @@ end_stream(void)
 	t.worker.watermark = INT64_MAX;
 	tk_pane_seal(t.worker.set, INT64_MAX);
 	worker_flush(false);
-	check(tk_pane_count(t.worker.set) == 0, "at the end of time all panes are gone");
+	tap_check(tk_pane_count(t.worker.set) == 0, "at the end of time all panes are gone");
 	tk_pane_set_free(t.worker.set);
 }
 
@@ -361,13 +361,13 @@ run_stream(unsigned long long seed)
 int
 main(void)
 {
-	for (int i = 0; i < N_STREAMS && wrong == 0; i++)
+	for (int i = 0; i < N_STREAMS && tap_wrong == 0; i++)
 	{
 		run_stream((unsigned long long) i);
-		if (wrong > 0)
+		if (tap_wrong > 0)
 			printf("# in stream %d\n", i);
 	}
-	tap_ok(wrong == 0, "%d streams agree with the model", N_STREAMS);
+	tap_ok(tap_wrong == 0, "%d streams agree with the model", N_STREAMS);
 	printf(
 		"# %d flushes, %d aborted, %d crashes, %d late, %d too late, %d times all idle, %d lists unshared\n",
 		n_flushed, n_aborted, n_crashed, n_late, n_too_late, n_all_idle, n_unshared);

@@ -2,7 +2,8 @@
  * bridge_tap.h - the few lines of TAP that the unit tests of bridge/ need.
  *
  * tap_ok prints one line a check; tap_done prints the plan and gives the exit status.  Tests that check the
- * same thing many thousand times call tap_ok once, with the sum.
+ * same thing many thousand times call tap_ok once, with the sum: tap_check counts
+ * in tap_wrong what is wrong, and tells of the first.
  */
 #ifndef BRIDGE_TAP_H
 #define BRIDGE_TAP_H
@@ -13,6 +14,7 @@
 
 static int tap_run;
 static int tap_failed;
+static int tap_wrong;
 
 __attribute__((format(printf, 2, 3))) static inline bool
 tap_ok(bool passed, const char *format, ...)
@@ -32,6 +34,13 @@ tap_ok(bool passed, const char *format, ...)
 	tap_failed += !passed;
 	printf("%sok %d - %s\n", passed ? "" : "not ", tap_run, name);
 	return passed;
+}
+
+static inline void
+tap_check(bool passed, const char *what)
+{
+	if (!passed && tap_wrong++ < 10)
+		printf("# wrong: %s\n", what);
 }
 
 static inline int
