@@ -314,11 +314,10 @@ messages_read(const Worker *worker)
 }
 
 static int64
-messages_left(Worker *worker)
+messages_left(const Worker *worker)
 {
 	int64 n = 0;
 
-	note_log_ends(worker);
 	for (int i = 0; i < worker->session.n_partitions; i++)
 	{
 		const StorePartition *p = &worker->session.partitions[i];
@@ -347,7 +346,10 @@ may_wait(Worker *worker, int64 now)
 static bool
 has_caught_up(Worker *worker)
 {
-	if (!worker->catching_up || messages_left(worker) > 0)
+	if (!worker->catching_up)
+		return false;
+	note_log_ends(worker);
+	if (messages_left(worker) > 0)
 		return false;
 	worker->catching_up = false;
 	return true;
@@ -372,6 +374,7 @@ worker_flush_if_due(Worker *worker, int64 now, bool drained)
 		return verdict;
 	if (!check_log_ends(worker, now))
 		return worker_flush(worker) == EXIT ? EXIT : AGAIN; /* the next session will see how it is */
+	note_log_ends(worker);
 	if (may_wait(worker, now) && !early)
 		return GO_ON;
 	sealed = seal(worker, squeezed, now);
